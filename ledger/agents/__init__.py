@@ -1,0 +1,1 @@
+"""What an agent says: one module per agent, native event → facts. Pure: no files, no clock, no environment."""

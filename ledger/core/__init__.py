@@ -1,0 +1,1 @@
+"""What the bytes mean. No files, clock, randomness, environment or logging in here."""

@@ -1,0 +1,1 @@
+"""Find it fast: a derived, disposable index. Whatever is shown from it is checked against its record."""

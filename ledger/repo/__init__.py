@@ -1,0 +1,1 @@
+"""What git says: hooks installed and removed, commit facts, snapshots, patch-ids."""

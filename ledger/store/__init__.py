@@ -1,0 +1,1 @@
+"""Where the bytes rest: the state folder, the journal, keys and spools."""

@@ -1,0 +1,1 @@
+"""Commit → session, prompts, calls, approvals; paths → calls."""

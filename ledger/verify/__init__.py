@@ -1,0 +1,1 @@
+"""Is it true? The verifier: it never reads the index and shares only `core` and the store's readers with the writer."""
