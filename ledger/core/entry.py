@@ -230,7 +230,7 @@ def _check_optional(name: str, value: Any, seq: int) -> Any:
 def _check_payloads(value: Any) -> tuple[PayloadRef, ...]:
     if type(value) is not list or not value:
         raise FormatError("payloads is not a list of at least one")
-    refs = []
+    refs: list[PayloadRef] = []
     for item in value:
         if type(item) is not dict or item.keys() != _PAYLOAD_MEMBERS:
             raise FormatError("a payload has name, commitment, size and media, and nothing else")

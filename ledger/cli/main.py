@@ -1,0 +1,142 @@
+"""`ledger` and `git-ledger`: the options that every command shares, and errors as people should meet them.
+
+Commands are loaded when they are called, one module each, so that `ledger status` does not pay for pygit2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NamedTuple
+
+import click
+
+from ledger import __version__
+from ledger.errors import LedgerError, NoLedger, NoRepository, StoreError
+from ledger.repo.gitdir import GitDir, find_repository
+from ledger.store.state import Clone, find_clone, find_state
+
+COMMANDS = {
+    "init": "Start recording in this repository: key, log, git hooks, agent hooks.",
+    "deinit": "Take the hooks out again, byte for byte; the log stays.",
+    "status": "Where this repository's ledger stands.",
+    "doctor": "What is wired, what is not, and what each agent can prove here.",
+    "verify": "Check the chain, the signatures and the links to commits.",
+    "trace": "Who asked, what ran, what changed: the eight answers for one commit.",
+    "log": "List entries, with filters.",
+    "show": "One entry, its payloads and its signature.",
+    "record": "Record facts of any agent.",
+    "keys": "Show, enroll and rotate signing keys.",
+    "config": "Read and change settings; changes are recorded.",
+    "pause": "Stop recording until `ledger resume`; the pause is recorded.",
+    "resume": "Go on recording.",
+    "completion": "Print the completion script of a shell.",
+}
+
+
+class Place(NamedTuple):
+    """Where a command was called, and how it should speak."""
+
+    cwd: str
+    state_option: str | None
+    debug: bool
+    pager: bool
+
+    def repository(self) -> GitDir:
+        """Return the repository here. Raises NoRepository."""
+        return find_repository(self.cwd)
+
+    def state(self) -> str:
+        """Return the state folder that holds, or would hold, this repository's ledger."""
+        try:
+            common_dir = self.repository().common_dir
+        except NoRepository:
+            common_dir = None
+        return find_state(self.state_option, common_dir)
+
+    def clone(self) -> Clone:
+        """Return the clone map of the repository here. Raises NoLedger where `init` never ran."""
+        repository = self.repository()
+        found = find_clone(self.state(), repository.common_dir)
+        if found.clone is None:
+            raise NoLedger(f"{repository.common_dir} has no ledger on this machine", remedy="start one with `ledger init`")
+        return found.clone
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and loads one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"ledger.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-C", "cwd", metavar="DIR", type=click.Path(), help="Act as if started in DIR.")
+@click.option("--state", "state_option", metavar="DIR", envvar="LEDGER_STATE", help="The state folder, if not the user's own.")
+@click.option("--no-pager", is_flag=True, help="Never page the output.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(__version__, "-V", "--version", message="ledger %(version)s")
+@click.pass_context
+def group(ctx: click.Context, cwd: str | None, state_option: str | None, no_pager: bool, debug: bool) -> None:
+    """An audit ledger for coding agents: who asked, what ran, what changed, for any commit.
+
+    Exit codes: 0 done, 1 refused or not verified, 2 wrong usage, 3 could not check.
+    """
+    place = os.path.abspath(cwd) if cwd else os.getcwd()
+    if not os.path.isdir(place):
+        raise click.UsageError(f"-C {cwd}: no such folder")
+    ctx.obj = Place(place, state_option, debug, not no_pager)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:] if args is None else args))
+
+
+def run(args: list[str]) -> int:
+    """Run the command line and return its exit code. No traceback reaches anybody without --debug."""
+    debug = "--debug" in args
+    try:
+        result: Any = group.main(args=args, prog_name="ledger", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("ledger: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output went away (`ledger log | head`); without this the interpreter complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except LedgerError as error:
+        if debug:
+            raise
+        _complain(error.message, error.remedy)
+        return 3 if isinstance(error, (NoRepository, NoLedger, StoreError)) else 1
+    except Exception as error:  # the last door: our own mistake, said in one line
+        if debug:
+            raise
+        _complain(f"internal error: {type(error).__name__}: {error}", "run again with --debug and report what it prints")
+        return 3
+
+
+def _complain(message: str, remedy: str) -> None:
+    from ledger.cli.plain import safe
+
+    print(f"ledger: {safe(message)}", file=sys.stderr)
+    if remedy:
+        print(f"hint: {safe(remedy)}", file=sys.stderr)

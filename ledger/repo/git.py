@@ -1,0 +1,124 @@
+"""The git command line, run so that nothing around it changes its answers. The one place that starts git.
+
+`subprocess` costs a hook 5 ms to import, so children are started with posix_spawn. Every scar of git's environment is here:
+
+- git exports GIT_DIR, GIT_INDEX_FILE and more to its hooks; with them, asking about anything else answers wrongly
+- Gemini CLI sets GIT_CONFIG_COUNT overrides for all it runs; they would apply to us too
+- replace refs and grafts would show another history than the one that is hashed, so they are switched off
+- external diff drivers, textconv filters and fsmonitor hooks are programs that the audited repository names: never run them
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Sequence
+
+from ledger.errors import RepoError
+
+_KEPT = frozenset({"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH", "GIT_TEMPLATE_DIR"})
+_ALWAYS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
+MAX_INPUT_BYTES = 60_000  # fits a pipe's buffer, so that writing it before reading cannot block
+
+
+def git_env() -> dict[str, str]:
+    """Return this process's environment without what git or an agent put there to steer git."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
+    env["GIT_NO_REPLACE_OBJECTS"] = "1"
+    env["GIT_OPTIONAL_LOCKS"] = "0"
+    env["GIT_TERMINAL_PROMPT"] = "0"
+    env["LC_ALL"] = "C"
+    return env
+
+
+class Child:
+    """A started git. `finish()` returns its standard output, or raises RepoError when it failed."""
+
+    def __init__(self, args: Sequence[str], *, cwd: str, stdin: int | None = None) -> None:
+        self.args = args
+        self.out, out_end = os.pipe()
+        self._err, err_end = os.pipe()
+        null = os.open(os.devnull, os.O_RDONLY)
+        try:
+            self.pid = os.posix_spawnp(
+                "git",
+                ["git", "-C", cwd, *_ALWAYS, *args],
+                git_env(),
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, null if stdin is None else stdin, 0),
+                    (os.POSIX_SPAWN_DUP2, out_end, 1),
+                    (os.POSIX_SPAWN_DUP2, err_end, 2),
+                ],
+            )
+        except OSError as error:
+            os.close(self.out)
+            os.close(self._err)
+            raise RepoError(f"git cannot be started: {error.strerror}", remedy="install git 2.30 or newer") from error
+        finally:
+            for descriptor in (out_end, err_end, null):
+                os.close(descriptor)
+
+    def finish(self, *, check: bool = True) -> bytes:
+        """Return all that git wrote to its standard output."""
+        texts: dict[int, list[bytes]] = {self.out: [], self._err: []}
+        poll = select.poll()
+        for descriptor in texts:
+            poll.register(descriptor, select.POLLIN | select.POLLHUP)
+        open_ends = len(texts)
+        while open_ends:
+            for descriptor, _ in poll.poll():
+                chunk = os.read(descriptor, 1 << 16)
+                if chunk:
+                    texts[descriptor].append(chunk)
+                else:
+                    poll.unregister(descriptor)
+                    os.close(descriptor)
+                    open_ends -= 1
+        code = self._wait()
+        if check and code != 0:
+            said = b"".join(texts[self._err]).decode("utf-8", "replace").strip()
+            raise RepoError(f"git {self.args[0]} failed with {code}: {said.splitlines()[0] if said else 'no message'}")
+        return b"".join(texts[self.out])
+
+    def _wait(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def run_git(args: Sequence[str], *, cwd: str, input: bytes | None = None, check: bool = True) -> bytes:
+    """Run `git -C cwd args…` and return its standard output.
+
+    `input` (at most MAX_INPUT_BYTES) goes to its standard input. Raises RepoError when it fails, unless `check` is false.
+    """
+    return start_git(args, cwd=cwd, input=input).finish(check=check)
+
+
+def start_git(args: Sequence[str], *, cwd: str, input: bytes | None = None) -> Child:
+    """Start `git -C cwd args…` and return the running child, so that several can run at once."""
+    if input is None:
+        return Child(args, cwd=cwd)
+    if len(input) > MAX_INPUT_BYTES:
+        raise ValueError(f"input of {len(input)} bytes may fill the pipe; split it")
+    read_end, write_end = os.pipe()
+    try:
+        os.write(write_end, input)
+        os.close(write_end)
+        return Child(args, cwd=cwd, stdin=read_end)
+    finally:
+        os.close(read_end)
+
+
+def pipe_git(first: Sequence[str], second: Sequence[str], *, cwd: str) -> Child:
+    """Start `git first… | git second…`, reap the first when the second is finished, and return the second."""
+    producer = Child(first, cwd=cwd)
+    consumer = _Consumer(second, cwd=cwd, stdin=producer.out)
+    consumer.producer = producer
+    return consumer
+
+
+class _Consumer(Child):
+    producer: Child
+
+    def _wait(self) -> int:
+        code = super()._wait()
+        self.producer.finish(check=False)
+        return code

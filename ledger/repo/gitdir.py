@@ -1,0 +1,82 @@
+"""Where a repository's folders are, found as git finds them, without starting a process (gitrepository-layout(5))."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from ledger.errors import NoRepository
+
+
+class GitDir(NamedTuple):
+    """Absolute, resolved paths: this work tree's git folder, the one all work trees share, and the work tree if any."""
+
+    git_dir: str
+    common_dir: str
+    work_tree: str | None
+
+
+def find_repository(start: str) -> GitDir:
+    """Return the repository that holds the folder `start`. Raises NoRepository where there is none."""
+    try:
+        place = os.path.realpath(start, strict=True)
+    except OSError as error:
+        raise NoRepository(f"{start} cannot be read: {error.strerror}") from error
+    if not os.path.isdir(place):
+        place = os.path.dirname(place)
+    while True:
+        git_dir = _git_dir_at(os.path.join(place, ".git"))
+        if git_dir is not None:
+            return GitDir(git_dir, _common_dir(git_dir), place)
+        if _is_git_dir(place):
+            return GitDir(place, _common_dir(place), None)
+        parent = os.path.dirname(place)
+        if parent == place:
+            raise NoRepository(
+                f"{start} is not inside a git repository", remedy="run this in a repository, or name one with -C DIR"
+            )
+        place = parent
+
+
+def repository_of_hook(environ: dict[str, str]) -> GitDir:
+    """Return the repository whose hook this process is: git says so in GIT_DIR, or stands in its work tree."""
+    named = environ.get("GIT_DIR")
+    if named and _is_git_dir(os.path.realpath(named)):
+        git_dir = os.path.realpath(named)
+        work_tree = environ.get("GIT_WORK_TREE")
+        tree = os.path.realpath(work_tree) if work_tree else os.getcwd()
+        return GitDir(git_dir, _common_dir(git_dir), tree)
+    return find_repository(os.getcwd())
+
+
+def _git_dir_at(dot_git: str) -> str | None:
+    if os.path.isdir(dot_git):
+        real = os.path.realpath(dot_git)
+        return real if _is_git_dir(real) else None
+    try:
+        with open(dot_git, "rb") as file:
+            first = file.read(8192)
+    except OSError:
+        return None
+    if not first.startswith(b"gitdir: "):
+        return None
+    target = os.fsdecode(first[8:].rstrip(b"\r\n"))
+    real = os.path.realpath(os.path.join(os.path.dirname(dot_git), target))
+    return real if _is_git_dir(real) else None
+
+
+def _is_git_dir(path: str) -> bool:
+    if not os.path.lexists(os.path.join(path, "HEAD")):
+        return False
+    if os.path.isfile(os.path.join(path, "commondir")):
+        return True
+    return os.path.isdir(os.path.join(path, "objects")) and os.path.isdir(os.path.join(path, "refs"))
+
+
+def _common_dir(git_dir: str) -> str:
+    try:
+        with open(os.path.join(git_dir, "commondir"), "rb") as file:
+            named = os.fsdecode(file.read(8192).rstrip(b"\r\n"))
+    except OSError:
+        return git_dir
+    return os.path.realpath(os.path.join(git_dir, named))

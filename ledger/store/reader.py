@@ -1,0 +1,126 @@
+"""Reading a journal, for whoever does not write it (docs/spec/journal.md).
+
+The connection is read-only. It sees one consistent state of the journal from its first read to `close`, also while a
+recorder appends.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ledger.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly
+
+REMEDY_CORRUPT = (
+    "keep the folder as it is, copy it aside, and try `sqlite3 journal.db .recover` on the copy; sealed records are in git too"
+)
+
+
+class Payload(NamedTuple):
+    """A payload's bytes and the 32-byte salt of its commitment."""
+
+    salt: bytes
+    data: bytes
+
+
+class JournalReader:
+    """One journal, read-only. Use as a context manager. Raises StoreError and its kin."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        if not os.path.exists(path):
+            raise StoreError(
+                f"there is no journal at {path}", remedy="restore it from a backup, or run `ledger init` for a new log"
+            )
+        try:
+            self._db = connect(path, read_only=True)
+            self._db.execute("BEGIN")
+            self._db.execute("SELECT count(*) FROM record WHERE seq < 0").fetchone()
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._db.close()
+
+    def meta(self, name: str) -> str | None:
+        """Return one of the journal's own notes, or None."""
+        row = self._one("SELECT value FROM meta WHERE name = ?", (name,))
+        return None if row is None else str(row[0])
+
+    @property
+    def log(self) -> str:
+        """The name of the log that the journal says it holds."""
+        return self.meta("log") or ""
+
+    def count(self) -> int:
+        """Return how many records there are."""
+        row = self._one("SELECT count(*) FROM record", ())
+        return int(row[0]) if row else 0
+
+    def last_seq(self) -> int:
+        """Return the largest seq, or -1 of an empty journal. Does not read the log."""
+        row = self._one("SELECT max(seq) FROM record", ())
+        return -1 if row is None or row[0] is None else int(row[0])
+
+    def records(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Yield (seq, record bytes) in the order of seq, from seq `start` on."""
+        try:
+            yield from self._db.execute("SELECT seq, bytes FROM record WHERE seq >= ? ORDER BY seq", (start,))
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+
+    def record(self, seq: int) -> bytes | None:
+        """Return the bytes of one record, or None."""
+        row = self._one("SELECT bytes FROM record WHERE seq = ?", (seq,))
+        return None if row is None else bytes(row[0])
+
+    def payload(self, seq: int, name: str) -> Payload | None:
+        """Return one payload of the entry `seq`, or None where it is not here."""
+        row = self._one("SELECT salt, bytes FROM payload WHERE seq = ? AND name = ?", (seq, name))
+        return None if row is None else Payload(bytes(row[0]), bytes(row[1]))
+
+    def payloads(self) -> Iterator[tuple[int, str, bytes, bytes]]:
+        """Yield (seq, name, salt, bytes) of every payload that is here, in the order of seq and name."""
+        try:
+            yield from self._db.execute("SELECT seq, name, salt, bytes FROM payload ORDER BY seq, name")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+
+    def _one(self, sql: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        try:
+            row: tuple[Any, ...] | None = self._db.execute(sql, values).fetchone()
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        return row
+
+
+def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the SQLite file at `path`, which must exist. Transactions are the caller's own."""
+    from urllib.parse import quote
+
+    mode = "ro" if read_only else "rw"
+    return sqlite3.connect(f"file:{quote(path)}?mode={mode}", uri=True, isolation_level=None, timeout=5.0)
+
+
+def translate(error: sqlite3.Error, path: str) -> StoreError:
+    """Return the StoreError that an SQLite error on the journal at `path` means."""
+    code = getattr(error, "sqlite_errorcode", 0) or 0
+    primary = code & 0xFF
+    if primary == sqlite3.SQLITE_FULL:
+        return StoreFull(f"no space left for the journal {path}", remedy="free some space; what was acknowledged is safe")
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return StoreReadOnly(f"the journal {path} cannot be opened or written: {error}", remedy="check the folder's permissions")
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusy(f"the journal {path} is in use: {error}", remedy="try again; nothing was lost")
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+        return StoreCorrupt(f"the journal {path} is damaged: {error}", remedy=REMEDY_CORRUPT)
+    return StoreError(f"the journal {path} failed: {error}", remedy="check the disk and the folder's permissions")
