@@ -1,1 +1,1 @@
-"""Find it fast: a derived, disposable index. Whatever is shown from it is checked against its record."""
+"""Find entries fast: a derived, disposable index of a log. What is shown is re-read from its record, never from here."""

@@ -1,0 +1,86 @@
+"""What one record adds to the index. Pure: bytes in, rows out.
+
+Nothing is checked here: a record that is no well-formed entry becomes a row of the kind `unreadable`, and whoever reads the record
+says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+UNREADABLE = "unreadable"
+
+Row = dict[str, Any]
+
+
+def build_rows(seq: int, record: bytes) -> Iterator[tuple[str, Row]]:
+    """Yield (table, row) of everything the index keeps of the record at `seq`."""
+    try:
+        entry = orjson.loads(record)["entry"]
+        body, actor = entry["body"], entry["actor"]
+        row = {
+            "seq": seq,
+            "kind": _text(entry["kind"]) or UNREADABLE,
+            "at": _text(entry["at"]),
+            "source": _text(entry["source"]),
+            "actor_type": _text(actor.get("type")),
+            "actor_name": _text(actor.get("name")),
+            "session": _text(entry.get("session")),
+            "turn": _text(entry.get("turn")),
+            "call": _text(entry.get("call")),
+            "cause": _count(entry.get("cause")),
+            "tool": _text(body.get("tool")),
+            "mcp_server": _text(body.get("mcp_server")),
+            "outcome": _text(body.get("outcome")),
+            "host": _text(body.get("host")),
+            "decision": _text(body.get("decision")),
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        yield "entries", {"seq": seq, "kind": UNREADABLE}
+        return
+    yield "entries", row
+    if row["kind"] == "commit.recorded":
+        yield from _commit_rows(seq, body)
+    elif row["kind"] == "commit.rewritten":
+        yield from _rewrite_rows(seq, body)
+
+
+def path_key(path: Any) -> str:
+    """Return the text by which the index knows a path of a record: itself, or the base64 of one that is not UTF-8."""
+    if isinstance(path, dict):
+        return f"base64:{_text(path.get('base64')) or ''}"
+    return _text(path) or ""
+
+
+def _commit_rows(seq: int, body: dict[str, Any]) -> Iterator[tuple[str, Row]]:
+    yield "commits", {"seq": seq} | {name: _text(body.get(name)) or "" for name in ("oid", "tree", "patch_id")}
+    for item in _objects(body.get("paths")):
+        path = path_key(item.get("path"))
+        yield "paths", {"path": path, "seq": seq}
+        calls = item.get("calls")
+        for call in calls if isinstance(calls, list) else []:
+            if _count(call) is not None:
+                yield "paths", {"path": path, "seq": call}
+                yield "commit_calls", {"seq": seq, "call_seq": call}
+
+
+def _rewrite_rows(seq: int, body: dict[str, Any]) -> Iterator[tuple[str, Row]]:
+    for item in _objects(body.get("rewrites")):
+        old, new = _text(item.get("old")), _text(item.get("new"))
+        if old and new:
+            yield "rewrites", {"seq": seq, "old": old, "new": new}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
