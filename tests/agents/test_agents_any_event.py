@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.agents import claude_code, codex
+from ledger.agents import claude_code, codex, registry
 from ledger.core.canonical import format_canonical
 from ledger.core.fact import Fact, Observation
 from ledger.core.kinds import ACTOR_TYPES, KINDS, is_reserved
@@ -159,6 +159,15 @@ def test_deep_input_is_recorded_or_refused(adapter: Any) -> None:
 
 
 # The adapters as modules
+
+
+def test_registry_knows_its_agents() -> None:
+    """Each agent's name leads to its adapter, and any other name to none."""
+    for name in registry.AGENTS:
+        adapter = registry.load(name)
+        assert adapter is not None
+        assert name == adapter.NAME
+    assert registry.load("../codex") is None
 
 
 @pytest.mark.parametrize("module", ["codex", "claude_code"])
