@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Skip what was not asked for, and say how to ask for it."""
     for item in items:
         for marker, reason in _OPTIONAL.items():
-            if marker in item.keywords and not config.getoption(f"--{marker}"):
+            if item.get_closest_marker(marker) and not config.getoption(f"--{marker}"):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 

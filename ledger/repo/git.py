@@ -26,6 +26,7 @@ def git_env() -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
     env["GIT_NO_REPLACE_OBJECTS"] = "1"
     env["GIT_OPTIONAL_LOCKS"] = "0"
+    env["GIT_NO_LAZY_FETCH"] = "1"  # a partial clone must not reach for the network on our account
     env["GIT_TERMINAL_PROMPT"] = "0"
     env["LC_ALL"] = "C"
     return env
@@ -36,6 +37,7 @@ class Child:
 
     def __init__(self, args: Sequence[str], *, cwd: str, stdin: int | None = None) -> None:
         self.args = args
+        self.code = -1
         self.out, out_end = os.pipe()
         self._err, err_end = os.pipe()
         null = os.open(os.devnull, os.O_RDONLY)
@@ -74,10 +76,10 @@ class Child:
                     poll.unregister(descriptor)
                     os.close(descriptor)
                     open_ends -= 1
-        code = self._wait()
-        if check and code != 0:
+        self.code = self._wait()
+        if check and self.code != 0:
             said = b"".join(texts[self._err]).decode("utf-8", "replace").strip()
-            raise RepoError(f"git {self.args[0]} failed with {code}: {said.splitlines()[0] if said else 'no message'}")
+            raise RepoError(f"git {self.args[0]} failed with {self.code}: {said.splitlines()[0] if said else 'no message'}")
         return b"".join(texts[self.out])
 
     def _wait(self) -> int:

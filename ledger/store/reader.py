@@ -105,10 +105,10 @@ class JournalReader:
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the SQLite file at `path`, which must exist. Transactions are the caller's own."""
-    from urllib.parse import quote
-
     mode = "ro" if read_only else "rw"
-    return sqlite3.connect(f"file:{quote(path)}?mode={mode}", uri=True, isolation_level=None, timeout=5.0)
+    # SQLite's URIs want these three escaped and take every other character as it is; urllib costs a hook 5 ms.
+    name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return sqlite3.connect(f"file:{name}?mode={mode}", uri=True, isolation_level=None, timeout=5.0)
 
 
 def translate(error: sqlite3.Error, path: str) -> StoreError:

@@ -200,7 +200,7 @@ def write_file(path: str, data: bytes, *, sync: bool = True, mode: int = 0o600) 
             os.close(descriptor)
         os.rename(aside, path)
         if sync:
-            _sync_folder(folder)
+            sync_folder(folder)
     except OSError as error:
         raise store_error(error, path) from error
 
@@ -260,7 +260,8 @@ def _inode_at(path: str) -> int | None:
         return None
 
 
-def _sync_folder(path: str) -> None:
+def sync_folder(path: str) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

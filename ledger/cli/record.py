@@ -1,0 +1,105 @@
+"""`ledger record facts`: the agent-side recorder for any agent, one fact a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from base64 import b64decode
+from typing import Any, BinaryIO
+
+import click
+
+from ledger.cli.main import Place
+from ledger.core.fact import Fact, PayloadData
+from ledger.core.text import clean_value
+from ledger.errors import FormatError
+from ledger.recorder import Recorder, check_fact
+
+_MEMBERS = frozenset({"kind", "session", "turn", "call", "actor", "body", "payloads"})
+_MAX_LINE_BYTES = 16 << 20
+
+
+@click.group()
+def command() -> None:
+    """Record facts of any agent."""
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the new entries' names as JSON.")
+@click.option("--check", is_flag=True, help="Only say whether the facts are well formed.")
+@click.pass_obj
+def facts(place: Place, as_json: bool, check: bool) -> None:
+    """Record facts from standard input, one JSON object a line.
+
+    \b
+    {"kind": "prompt.submitted", "session": "s1", "actor": {"type": "unknown"},
+     "body": {}, "payloads": {"prompt": {"text": "fix it", "media": "text/plain"}}}
+
+    All of the lines are recorded, or none. What the ledger says of itself and of git (kinds log, key, commit, ref, payload,
+    hold and checkpoint) is refused. Prints the name of each new entry.
+    """
+    found = read_facts(sys.stdin.buffer)
+    if check:
+        click.echo(f"{len(found)} well-formed facts")
+        return
+    with Recorder.open(place.cwd, state=place.state()) as recorder:
+        names = [str(name) for name in recorder.record_facts(found)]
+    click.echo(json.dumps({"entries": names}) if as_json else "\n".join(names), nl=bool(names) or as_json)
+
+
+def read_facts(lines: BinaryIO) -> list[Fact]:
+    """Return the facts of a stream of JSON lines. Raises FormatError that names the line."""
+    found = []
+    for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE_BYTES + 1), b""), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(_parse_fact(line))
+        except FormatError as error:
+            raise FormatError(f"line {number}: {error.message}", remedy=error.remedy) from error
+    return found
+
+
+def _parse_fact(line: bytes) -> Fact:
+    if len(line) > _MAX_LINE_BYTES:
+        raise FormatError(f"longer than {_MAX_LINE_BYTES} bytes")
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise FormatError("not a JSON object")
+    if value.keys() - _MEMBERS:
+        raise FormatError(f"members unknown: {', '.join(sorted(clean_value(list(value.keys() - _MEMBERS))))}")
+    value = clean_value(value)
+    kind, actor, body = value.get("kind"), value.get("actor"), value.get("body", {})
+    if not isinstance(kind, str) or not isinstance(actor, dict) or not isinstance(body, dict):
+        raise FormatError("a fact has a kind (text), an actor (object) and a body (object)")
+    names = {name: value.get(name) for name in ("session", "turn", "call")}
+    if any(text is not None and (not isinstance(text, str) or not 0 < len(text) <= 512) for text in names.values()):
+        raise FormatError("session, turn and call are texts of 1 to 512 characters")
+    payloads = _parse_payloads(value.get("payloads", {}))
+    answers = "call" if kind in ("tool.finished", "approval.decided") and names["call"] else None
+    once = f"{kind}:{names['call']}" if kind in ("tool.requested", "tool.finished") and names["call"] else None
+    fact = Fact(kind, actor, body, names["session"], names["turn"], names["call"], payloads, once=once, answers=answers)
+    check_fact(fact)
+    return fact
+
+
+def _parse_payloads(value: Any) -> dict[str, PayloadData]:
+    if not isinstance(value, dict):
+        raise FormatError("payloads is an object of names")
+    found = {}
+    for name, item in value.items():
+        if not isinstance(item, dict) or len(item.keys() & {"text", "base64"}) != 1 or item.keys() - {"text", "base64", "media"}:
+            raise FormatError(f'the payload {name!r} is not {{"text" or "base64", "media"}}')
+        media = item.get("media", "text/plain" if "text" in item else "application/octet-stream")
+        content = item.get("text", item.get("base64"))
+        if not isinstance(media, str) or not isinstance(content, str):
+            raise FormatError(f"the payload {name!r} has a content or media that is no text")
+        try:
+            data = content.encode("utf-8") if "text" in item else b64decode(content, validate=True)
+        except ValueError as error:
+            raise FormatError(f"the payload {name!r} is not base64") from error
+        found[name] = PayloadData(data, media)
+    return found

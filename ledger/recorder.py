@@ -1,0 +1,193 @@
+"""The one writer of a log. Everything that records goes through here: hooks, the command line, and programs that use the API.
+
+    with Recorder.open("/path/to/repository") as recorder:
+        recorder.record("message.sent", actor={"type": "agent", "name": "mine"}, body={"event": "note"})
+
+An append takes the log's lock, begins one transaction, takes up what waits in the spools, appends, and returns when all of it is
+durable. It then replaces the head file, still under the lock, so that the file never goes back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from ledger.core import sshsig
+from ledger.core.fact import Fact, Observation, PayloadData
+from ledger.core.kinds import ACTOR_TYPES, KINDS, is_reserved
+from ledger.core.trailer import Head
+from ledger.errors import FormatError, LedgerError, NoLedger
+from ledger.recording import events, spool
+from ledger.recording.claims import pick
+from ledger.recording.facts import Setting, record_observation
+from ledger.recording.opening import Begun, begin_log, settle
+from ledger.recording.writer import Writer, now_ms
+from ledger.repo.gitdir import GitDir, find_repository
+from ledger.store import keys
+from ledger.store import state as places
+from ledger.store.journal import Journal
+from ledger.store.lock import WAIT_S, Lock
+
+__all__ = ["Begun", "Recorder", "begin_log", "rotate_key"]
+T = TypeVar("T")
+
+
+class Written(NamedTuple):
+    """The name of an appended entry, `<log>/<seq>` as a pair."""
+
+    log: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.log}/{self.seq}"
+
+
+class Recorder:
+    """Appends to this clone's log. Use as a context manager. Not for sharing between threads."""
+
+    def __init__(self, repo: GitDir, state: str, clone: places.Clone, *, wait_s: float = WAIT_S) -> None:
+        self.repo = repo
+        self.state = state
+        self.clone = clone
+        self._wait_s = wait_s
+        self._journal: Journal | None = None
+        self._signer: keys.Signer | None = None
+        self._key = ""
+
+    @classmethod
+    def open(cls, path: str | None = None, *, state: str | None = None, wait_s: float = WAIT_S) -> Recorder:
+        """Return the recorder of the repository that holds `path` (this folder by default).
+
+        Raises NoRepository, or NoLedger where `ledger init` never ran.
+        """
+        repo = find_repository(path or os.getcwd())
+        place = places.find_state(state, repo.common_dir)
+        recorder = cls.find(repo, place, wait_s=wait_s)
+        if recorder is None:
+            raise NoLedger(f"{repo.common_dir} has no ledger on this machine", remedy="start one with `ledger init`")
+        return recorder
+
+    @classmethod
+    def find(cls, repo: GitDir, state: str, *, wait_s: float = WAIT_S) -> Recorder | None:
+        """Return the recorder of `repo`, or None where this state folder does not know it.
+
+        A clone that was copied, or restored in the place of another, gets its successor log here.
+        """
+        found = places.find_clone(state, repo.common_dir)
+        if found.how == "unknown":
+            return None
+        clone = found.clone if found.how == "known" else settle(state, repo, found)
+        if clone is None:
+            begin_log(repo, state)
+            clone = places.find_clone(state, repo.common_dir).clone
+        return None if clone is None else cls(repo, state, clone, wait_s=wait_s)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def record(
+        self,
+        kind: str,
+        *,
+        actor: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
+        session: str | None = None,
+        turn: str | None = None,
+        call: str | None = None,
+        payloads: Mapping[str, tuple[bytes, str]] | None = None,
+    ) -> Written:
+        """Append one fact of an agent's and return its name when it is durable.
+
+        `payloads` maps names to (bytes, media type). Raises FormatError for kinds that only the ledger writes, unknown kinds and
+        malformed facts, and StoreError where the journal cannot be written.
+        """
+        data = {name: PayloadData(*item) for name, item in (payloads or {}).items()}
+        fact = Fact(kind, actor, body or {}, session, turn, call, data, answers="call" if kind == "tool.finished" else None)
+        return self.record_facts([fact])[0]
+
+    def record_facts(self, facts: list[Fact]) -> list[Written]:
+        """Append facts of an agent's, all of them or none, and return their names when they are durable."""
+        for fact in facts:
+            check_fact(fact)
+        name = next((str(fact.actor["name"]) for fact in facts if fact.actor.get("name")), "unknown")
+        setting = Setting(self.repo, "cli", name, pick(os.environ), now_ms())
+        seqs = self.append(lambda writer: record_observation(writer, Observation(tuple(facts)), setting))
+        return [Written(self.clone.log, seq) for seq in seqs]
+
+    def append(self, work: Callable[[Writer], T]) -> T:
+        """Run `work` with a writer, under the lock and in one transaction, after what waits in the spools."""
+        with Lock(places.lock_path(self.state, self.clone.log), self._wait_s):
+            if self._journal is None:
+                self._journal = Journal(self.state, self.clone.log)
+            with self._journal as journal:
+                writer = Writer(journal, self._signer_of(journal))
+                drained = events.drain(writer, self.repo, self.state)
+                result = work(writer)
+                head = writer.head
+            write_head(self.repo.common_dir, head)
+            for path in drained:
+                spool.remove(path)
+        return result
+
+    def _signer_of(self, journal: Journal) -> keys.Signer:
+        name = journal.meta("key") or ""
+        if self._signer is None or name != self._key:
+            self._signer, self._key = keys.load_signer(self.state, name), name
+        return self._signer
+
+
+def check_fact(fact: Fact) -> None:
+    """Raise FormatError unless `fact` may come from outside and is of a kind we know."""
+    if is_reserved(fact.kind):
+        raise FormatError(f"the kind {fact.kind} is written by the ledger alone")
+    if fact.kind not in KINDS:
+        raise FormatError(
+            f"the kind {fact.kind!r} is not known", remedy=f"known: {', '.join(sorted(k for k in KINDS if not is_reserved(k)))}"
+        )
+    if fact.kind.startswith("recording."):
+        raise FormatError(f"the kind {fact.kind} is written by `ledger pause` and `ledger resume`")
+    if fact.actor.get("type") not in ACTOR_TYPES or fact.actor.get("type") == "recorder":
+        raise FormatError("actor.type is not one of agent, human, policy, tool, unknown")
+
+
+def write_head(common_dir: str, head: Head) -> None:
+    """Replace the head file; where that cannot be done (a read-only repository), the journal still says it."""
+    try:
+        places.write_head_file(common_dir, head)
+    except LedgerError:
+        pass
+
+
+def rotate_key(repo: GitDir, state: str, to: str = "file") -> str:
+    """Let a new key sign this clone's log from now on, and return its fingerprint.
+
+    The new key is stored before the entry that names it; a crash between leaves a key that nobody uses.
+    """
+    with Recorder.open(repo.work_tree or repo.git_dir, state=state, wait_s=10.0) as recorder:
+        signer = keys.make_key(to)
+        name = keys.store_key(state, signer, current=True)
+
+        def rotate(writer: Writer) -> None:
+            prev = writer.head.hash
+            proof = signer.sign(sshsig.ROTATION_NAMESPACE, prev.encode())
+            body = {
+                "public_key": sshsig.format_public_key(signer.public_key),
+                "proof": sshsig.format_armoured(signer.public_key, sshsig.ROTATION_NAMESPACE, proof),
+                "key_storage": signer.storage,
+            }
+            writer.append("key.rotated", source="cli", body=body)
+            writer.sign_with(signer)
+            writer.journal.set_meta("key", name)
+
+        recorder.append(rotate)
+        return sshsig.fingerprint(signer.public_key)

@@ -1,0 +1,215 @@
+"""Commits become entries: at git's hooks, and on agents' events for whatever the hooks never saw (docs/linking.md).
+
+Not every commit fires a hook: Gemini CLI switches git hooks off, `-c core.hooksPath=` does, `git am` and plumbing have none. So
+each event compares HEAD and its reflog with what was seen last, and records the commits that were made in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+from ledger.core.text import format_path
+from ledger.core.trailer import find_trailers, format_head
+from ledger.recording.calls import Call, committing_calls, find_call, link_path
+from ledger.recording.claims import Claims
+from ledger.recording.writer import Writer, now_ms
+from ledger.repo.commits import CommitFacts, is_oid, new_commits, read_commit
+from ledger.repo.gitdir import GitDir
+from ledger.repo.heads import Move, is_rebasing, read_head, read_moves, reflog_size
+
+_MADE_HERE = ("commit", "cherry-pick", "revert", "am")
+_MAX_NEW_COMMITS = 200
+_MAX_PATHS_BYTES = 200_000  # of one entry's paths; the rest goes on in further parts
+GIT = {"type": "tool", "name": "git"}
+
+
+class Making(NamedTuple):
+    """How a commit came to our knowledge: by which surface, with which claims, and from which processes it descends."""
+
+    via: str
+    source: str = "git"
+    claims: Claims = Claims()
+    ancestors: list[str] | None = None
+    at_ms: int | None = None
+
+
+def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int | None:
+    """Append `commit.recorded` for `oid`, unless it has one or is not here; return its seq."""
+    journal = writer.journal
+    if not is_oid(oid) or journal.one("SELECT 1 FROM commits WHERE oid = ?", (oid,)):
+        return None
+    facts = read_commit(repo, oid)
+    if facts is None:
+        return None
+    body, call = _commit_body(writer, repo, facts, making)
+    parts = _split_paths(body.pop("paths"))
+    first = None
+    for number, paths in enumerate(parts, 1):
+        part = {"part": [number, len(parts)]} if len(parts) > 1 else {}
+        whole = (
+            {**body, "paths": paths, **part}
+            if number == 1
+            else {
+                "oid": oid,
+                "tree": facts.tree,
+                "parents": list(facts.parents),
+                "paths": paths,
+                "trailers": [],
+                "patch_id": facts.patch_id,
+                "via": making.via,
+                **part,
+            }
+        )
+        seq = writer.append(
+            "commit.recorded",
+            source=making.source,
+            actor=GIT,
+            body=whole,
+            session=call.session or None if call else None,
+            turn=call.turn or None if call else None,
+            call=call.call if call and not call.call.startswith("seq:") else None,
+            cause=call.seq if call else None,
+            at_ms=making.at_ms,
+        )
+        first = seq if first is None else first
+    assert first is not None
+    journal.run("INSERT INTO commits VALUES (?, ?)", (oid, first))
+    return first
+
+
+def record_moves(writer: Writer, repo: GitDir, making: Making) -> None:
+    """Append what HEAD did since it was last looked at: commits made here, and moves to commits made elsewhere."""
+    journal = writer.journal
+    head, size = read_head(repo), reflog_size(repo)
+    row = journal.one("SELECT head, reflog_size FROM worktree WHERE path = ?", (repo.git_dir,))
+    if row is not None and (row[0], row[1]) == (head, size):
+        return
+    if is_rebasing(repo):
+        return  # its intermediate commits are nobody's result; the end of it is seen when it is over
+    if row is not None:
+        moves = read_moves(repo, int(row[1]))
+        if moves:
+            _record_reflog(writer, repo, moves, making)
+        elif row[0] != head and head:
+            for oid in new_commits(repo, str(row[0]), head, _MAX_NEW_COMMITS):
+                record_commit(writer, repo, oid, making)
+    note_head(writer, repo, head, size)
+
+
+def note_head(writer: Writer, repo: GitDir, head: str | None = None, size: int | None = None) -> None:
+    """Remember where HEAD and its reflog are now, without recording what led there."""
+    writer.journal.run(
+        "INSERT OR REPLACE INTO worktree VALUES (?, ?, ?, ?)",
+        (repo.git_dir, read_head(repo) if head is None else head, reflog_size(repo) if size is None else size, now_ms()),
+    )
+
+
+def record_rewrites(writer: Writer, repo: GitDir, how: str, text: str, making: Making) -> None:
+    """Append `commit.rewritten` for what post-rewrite says on its standard input, and the new commits."""
+    rewrites = []
+    for line in text.splitlines()[:100_000]:
+        words = line.split()
+        if len(words) >= 2 and is_oid(words[0]) and is_oid(words[1]):
+            rewrites.append({"old": words[0], "new": words[1]})
+    chunks = [rewrites[at : at + 2000] for at in range(0, len(rewrites), 2000)]
+    for number, chunk in enumerate(chunks, 1):
+        part = {"part": [number, len(chunks)]} if len(chunks) > 1 else {}
+        body = {"how": how if how in ("amend", "rebase") else "other", "rewrites": chunk, **part}
+        writer.append("commit.rewritten", source=making.source, actor=GIT, body=body)
+    for oid in dict.fromkeys(rewrite["new"] for rewrite in rewrites[-_MAX_NEW_COMMITS:]):
+        record_commit(writer, repo, oid, making)
+
+
+def _record_reflog(writer: Writer, repo: GitDir, moves: list[Move], making: Making) -> None:
+    for move in moves[-_MAX_NEW_COMMITS:]:
+        verb = move.action.split(" ")[0]
+        made = verb in _MADE_HERE or move.made_by_merge
+        if made or set(move.new) == {"0"}:
+            record_commit(writer, repo, move.new, making)
+        elif verb == "rebase" and "finish" in move.action:
+            for oid in new_commits(repo, move.old, move.new, _MAX_NEW_COMMITS):
+                record_commit(writer, repo, oid, making)
+        elif verb not in ("checkout", "rebase", "clone") and move.old != move.new:
+            body = {"ref": "HEAD", "old": move.old, "new": move.new, "how": verb}
+            writer.append("ref.updated", source=making.source, actor=GIT, body=body)
+
+
+def _commit_body(writer: Writer, repo: GitDir, facts: CommitFacts, making: Making) -> tuple[dict[str, Any], Call | None]:
+    call, basis, during = _made_in(writer, repo, making)
+    paths = []
+    for change in facts.paths:
+        link, calls = link_path(writer.journal, repo, change.path, change.blob)
+        item = {"path": format_path(change.path), "status": change.status, "blob": change.blob, "link": link, "calls": calls}
+        paths.append(item)
+    body: dict[str, Any] = {
+        "oid": facts.oid,
+        "tree": facts.tree,
+        "parents": list(facts.parents),
+        "paths": paths,
+        "trailers": _judge_trailers(writer, facts.message),
+        "patch_id": facts.patch_id,
+        "via": making.via,
+    }
+    if basis:
+        body["basis"] = basis
+    if during:
+        body["during"] = during
+    claims = making.claims.as_body()
+    if claims and (call is None or claims.get("session") != call.session):
+        body["claims"] = claims
+    return body, call
+
+
+def _made_in(writer: Writer, repo: GitDir, making: Making) -> tuple[Call | None, dict[str, str], list[int]]:
+    """Return the call that a commit was made in, how that is known, and the calls that were open where it is not clear.
+
+    1. the environment names an open call: claim and observation agree
+    2. the environment names a session: its one open call of this work tree
+    3. the hook descends from the process that started an open call's hook
+    4. seen from the agent's side: the one call that was open when HEAD moved
+    A commit by hook that descends from no open call's agent is a person's, even while a call runs.
+    """
+    journal, claims = writer.journal, making.claims
+    if claims.session and claims.call:
+        named = find_call(journal, claims.session, claims.call)
+        if named is not None:
+            return named, {}, []
+    candidates = committing_calls(journal, repo, now_ms())
+    if not candidates:
+        return None, {}, []
+    everybody = [call.seq for call in candidates]
+    if claims.session:
+        candidates = [call for call in candidates if call.session == claims.session]
+    elif making.ancestors:
+        candidates = [call for call in candidates if not call.ancestors or set(call.ancestors) & set(making.ancestors)]
+    if len(candidates) == 1:
+        only = candidates[0]
+        return only, {"call": "inferred"} if claims.session else {"session": "inferred", "call": "inferred"}, []
+    return None, {}, everybody
+
+
+def _judge_trailers(writer: Writer, message: bytes) -> list[dict[str, Any]]:
+    """Say of each `Ledger-Entry` line that names this log whether the log had that head."""
+    judged: list[dict[str, Any]] = []
+    for line, head in find_trailers(message.decode("utf-8", "replace"))[:100]:
+        item: dict[str, Any] = {"line": line[:300]}
+        if head is not None and head.log == writer.journal.log:
+            row = writer.journal.one("SELECT bytes FROM record WHERE seq = ?", (head.seq,))
+            item["genuine"] = row is not None and hashlib.sha256(row[0]).hexdigest() == head.hash and format_head(head) == line
+        judged.append(item)
+    return judged
+
+
+def _split_paths(paths: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return the paths in parts that each fit an entry."""
+    parts: list[list[dict[str, Any]]] = [[]]
+    size = 0
+    for item in paths:
+        cost = 200 + 6 * len(str(item["path"])) + 8 * len(item["calls"])
+        if parts[-1] and size + cost > _MAX_PATHS_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(item)
+        size += cost
+    return parts

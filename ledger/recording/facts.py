@@ -1,0 +1,211 @@
+"""Facts become entries: repetitions dropped, causes found, calls opened and closed, effects and commits added."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ledger.core.fact import Fact, Observation, PayloadData
+from ledger.recording import calls
+from ledger.recording.ancestry import nearest
+from ledger.recording.commits import Making, record_moves
+from ledger.recording.writer import Writer, now_ms
+from ledger.repo.commits import identity
+from ledger.repo.gitdir import GitDir
+from ledger.repo.heads import read_head
+from ledger.store.state import read_regular_file
+
+_REPEAT_MS = 2000
+_MAX_PLAN_BYTES = 1 << 20
+_TURN_ENDS = frozenset({"Stop", "Interrupt", "StopFailure"})
+
+
+class Setting(NamedTuple):
+    """Where an event comes from: the repository, the surface, the agent's name, its environment's claims, and when."""
+
+    repo: GitDir
+    source: str
+    agent: str
+    environ: Mapping[str, str]
+    at_ms: int
+
+
+def record_observation(writer: Writer, seen: Observation, setting: Setting) -> list[int]:
+    """Append the facts of one event, and the commits that were made since the last; return the facts' seqs."""
+    seqs: list[int] = []
+    record_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms))
+    touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)
+    for fact in seen.facts:
+        fact = _with_plan_file(fact, seen.plan_file)
+        if fact.kind == "plan.updated" and not fact.payloads:
+            continue  # the plan's text is nowhere yet; a later event of the same call may bring it
+        if _is_repetition(writer, fact, setting):
+            continue
+        _announce_session(writer, fact, setting)
+        seqs.append(_record_fact(writer, fact, touched, setting))
+    return seqs
+
+
+def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Setting) -> int:
+    journal, repo = writer.journal, setting.repo
+    call = _answered_call(writer, fact)
+    payloads = dict(fact.payloads)
+    body = dict(fact.body)
+    effects: list[tuple[bytes, str | None, str | None]] = []
+    if fact.kind == "tool.finished":
+        if call is not None and fact.input_digest and call.digest != fact.input_digest:
+            body["input_changed"] = True  # a hook of somebody else's rewrote what was asked for
+        effects = calls.effects_of(journal, repo, call, touched)
+        if effects:
+            payloads["effects"] = calls.effects_payload(effects)
+    if fact.kind == "session.started":
+        payloads, body = _with_principal(payloads, body, setting)
+    name = fact.call
+    if name is None and call is not None and not call.call.startswith("seq:"):
+        # joined by its input, for the event carries no call id
+        name = call.call
+        body["basis"] = {**body.get("basis", {}), "call": "inferred"}
+    seq = writer.append(
+        fact.kind,
+        source=setting.source,
+        actor=fact.actor,
+        body=body,
+        session=fact.session,
+        turn=fact.turn,
+        call=name,
+        cause=None if call is None else call.seq,
+        payloads=payloads,
+        at_ms=setting.at_ms,
+    )
+    _remember(writer, fact, seq, setting)
+    if fact.kind == "tool.requested":
+        where = nearest() if setting.source == "hook" else []
+        head = read_head(repo)
+        calls.open_call(journal, fact, seq, repo=repo, head=head, touched=touched, ancestors=where, at_ms=setting.at_ms)
+    elif fact.kind == "tool.finished":
+        calls.note_effects(journal, repo, seq, fact.session, effects)
+        if call is not None:
+            calls.close_call(journal, call)
+    elif _ends_turn(fact):
+        calls.close_turn(journal, fact.session)
+    return seq
+
+
+def _ends_turn(fact: Fact) -> bool:
+    """Say whether the main agent's turn ends here: its blocked calls get no result any more, its subagents' may."""
+    if "subagent" in fact.body:
+        return False
+    return fact.kind == "session.ended" or (fact.kind == "message.sent" and fact.body.get("event") in _TURN_ENDS)
+
+
+def _answered_call(writer: Writer, fact: Fact) -> calls.Call | None:
+    if fact.answers == "call" and fact.call is not None:
+        return calls.find_call(writer.journal, fact.session, fact.call)
+    if fact.answers == "input" and fact.input_digest is not None:
+        return calls.find_by_input(writer.journal, fact.session, fact.input_digest)
+    return None
+
+
+def _is_repetition(writer: Writer, fact: Fact, setting: Setting) -> bool:
+    """Say whether this fact is recorded already.
+
+    A fact of a call is known by its name. Any other is compared by content, and only with what another door said within two
+    seconds: people do say "continue" twice.
+    """
+    row = writer.journal.one("SELECT at_ms, door FROM done WHERE key = ?", (_key(fact, setting),))
+    if row is None:
+        return False
+    return fact.once is not None or (row[1] != setting.agent and abs(setting.at_ms - int(row[0])) < _REPEAT_MS)
+
+
+def _remember(writer: Writer, fact: Fact, seq: int, setting: Setting) -> None:
+    _note_done(writer, _key(fact, setting), seq, setting)
+    if fact.session:
+        _note_done(writer, _session_key(fact.session, setting), seq, setting)
+
+
+def _note_done(writer: Writer, key: str, seq: int, setting: Setting) -> None:
+    sql = "INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)"
+    writer.journal.run(sql, (key, seq, setting.at_ms, setting.agent))
+
+
+def _key(fact: Fact, setting: Setting) -> str:
+    """Name a fact: by agent, session, turn and `once`, or by session and content."""
+    if fact.once is not None:
+        parts = ["once", setting.agent, fact.session or "", fact.turn or "", fact.once]
+    else:
+        parts = ["content", fact.session or "", fact.kind, json.dumps(fact.body, sort_keys=True, default=str)]
+        parts += [name + hashlib.sha256(data.data).hexdigest() for name, data in sorted(fact.payloads.items())]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def _session_key(session: str, setting: Setting) -> str:
+    return f"session:{setting.agent}:{session}"
+
+
+def _announce_session(writer: Writer, fact: Fact, setting: Setting) -> None:
+    """Append `session.started` for a session whose start was not seen, so that who asked is on record for it as well."""
+    if not fact.session or fact.kind in ("session.started", "session.ended", "gap.noted"):
+        return
+    if setting.source != "hook":
+        return
+    if writer.journal.one("SELECT 1 FROM done WHERE key = ?", (_session_key(fact.session, setting),)):
+        return
+    payloads, body = _with_principal({}, {"start": "unseen", "basis": {"start": "inferred"}}, setting)
+    seq = writer.append(
+        "session.started",
+        source=setting.source,
+        actor={"type": "agent", "name": setting.agent},
+        body=body,
+        session=fact.session,
+        payloads=payloads,
+        at_ms=setting.at_ms,
+    )
+    _note_done(writer, _session_key(fact.session, setting), seq, setting)
+
+
+def _with_principal(
+    payloads: Mapping[str, PayloadData], body: Mapping[str, Any], setting: Setting
+) -> tuple[dict[str, PayloadData], dict[str, Any]]:
+    """Add who asked: the OS user, which is observed, and git's identity, which is a setting and so a claim."""
+    import pwd
+
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    who = {"os_user": name, "uid": uid, **identity(setting.repo)}
+    data = json.dumps(who, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "replace")
+    basis = {**body.get("basis", {}), "principal": "claimed"}
+    more: dict[str, Any] = {"basis": basis, "head": read_head(setting.repo)}
+    attended = setting.environ.get("CLAUDE_CODE_SESSION_ATTENDED")
+    if attended in ("0", "1"):
+        more["attended"] = attended == "1"
+        basis["attended"] = "claimed"
+    if setting.environ.get("CLAUDE_CODE_ENTRYPOINT"):
+        more["entrypoint"] = setting.environ["CLAUDE_CODE_ENTRYPOINT"]
+        basis["entrypoint"] = "claimed"
+    return {"principal": PayloadData(data, "application/json"), **payloads}, {**more, **body, "basis": basis}
+
+
+def _with_plan_file(fact: Fact, plan_file: str | None) -> Fact:
+    """Add the text of the agent's plan file to a plan that came without one. The file is the agent's own, so it may change it."""
+    if fact.kind != "plan.updated" or fact.payloads or plan_file is None:
+        return fact
+    text = read_regular_file(plan_file, _MAX_PLAN_BYTES)
+    if text is None:
+        return fact
+    body = {**fact.body, "basis": {**fact.body.get("basis", {}), "plan": "agent-file"}}
+    return fact._replace(payloads={"plan": PayloadData(text, "text/markdown")}, body=body)
+
+
+def note_gap(writer: Writer, reason: str, *, count: int = 1, size: int = 0, digest: str | None = None, **more: str) -> int:
+    """Append `gap.noted`: something happened here that is not recorded as what it was."""
+    body: dict[str, Any] = {"reason": reason, "count": count, "size": size, **{key: value[:200] for key, value in more.items()}}
+    if digest is not None:
+        body["digest"] = digest
+    return writer.append("gap.noted", source="hook", body=body, at_ms=now_ms())

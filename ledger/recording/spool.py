@@ -1,0 +1,107 @@
+"""Spools: what could not be recorded where it arose, kept for the next recorder (docs/spec/journal.md, section 5).
+
+    <state>/spool/<log>/             whole events that waited too long for the lock, or for the key. Ours alone
+    <common dir>/ledger/spool/       git facts from hooks inside a sandbox. An agent can write there, so nothing in it is believed
+                                     but names of git events, and commit ids that git then confirms
+
+A file is written aside, synced and renamed; it is removed after the entries made of it are durable. A crash between the two
+leaves both, and the file's name, noted in the same transaction, keeps it from being recorded twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ledger.core.canonical import MAX_INTEGER
+from ledger.store.state import read_regular_file, write_file
+
+MAX_FILES = 200  # taken up by one event, so that no hook is slow for long; the rest waits for the next
+MAX_GIT_BYTES = 64 << 10
+MAX_EVENT_BYTES = 40 << 20
+GIT_EVENTS = frozenset({"post-commit", "post-merge", "post-rewrite"})
+
+
+class Spooled(NamedTuple):
+    """One spooled event: its file, the door it came through, and what the door read. `git` says which spool it lay in."""
+
+    path: str
+    git: bool
+    door: str
+    at_ms: int
+    cwd: str
+    arguments: tuple[str, ...]
+    environ: Mapping[str, str]
+    data: bytes
+
+
+def spool_event(
+    folder: str, door: str, at_ms: int, cwd: str, arguments: tuple[str, ...], environ: Mapping[str, str], data: bytes
+) -> str:
+    """Write one event into a spool and return its path. Raises StoreError."""
+    value = {
+        "v": 1,
+        "door": door,
+        "at_ms": at_ms,
+        "cwd": os.fsencode(cwd).decode("utf-8", "replace"),
+        "arguments": [os.fsencode(word).decode("utf-8", "replace") for word in arguments],
+        "environ": dict(environ),
+        "data": b64encode(data).decode("ascii"),
+    }
+    path = os.path.join(folder, f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}.json")
+    write_file(path, json.dumps(value, ensure_ascii=True).encode("ascii"))
+    return path
+
+
+def read_spool(folder: str, *, git: bool) -> list[Spooled | str]:
+    """Return the oldest spooled events of a folder; a file that is none is returned as its path alone."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        return []
+    return [_read(os.path.join(folder, name), git) for name in names[:MAX_FILES]]
+
+
+def count_spool(folder: str) -> int:
+    """Return how many events wait in a folder."""
+    try:
+        return sum(1 for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        return 0
+
+
+def remove(path: str) -> None:
+    """Remove a spooled file whose entries are durable."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # gone already, or not ours to remove: its name is noted, so it is not recorded again
+
+
+def _read(path: str, git: bool) -> Spooled | str:
+    data = read_regular_file(path, MAX_GIT_BYTES if git else MAX_EVENT_BYTES)
+    if data is None:
+        return path
+    try:
+        return _parse(path, git, json.loads(data))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return path
+
+
+def _parse(path: str, git: bool, value: dict[str, Any]) -> Spooled:
+    if value["v"] != 1 or not isinstance(value["door"], str) or not isinstance(value["cwd"], str):
+        raise ValueError("not a spooled event")
+    if git and value["door"] != "git":
+        raise ValueError("only git events are taken from the repository's spool")
+    at_ms = value["at_ms"]
+    if not isinstance(at_ms, int) or not 0 <= at_ms < min(MAX_INTEGER, 253402300800000):
+        raise ValueError("no time")
+    arguments = tuple(str(word) for word in value["arguments"])
+    if value["door"] == "git" and arguments[:1] and arguments[0] not in GIT_EVENTS:
+        raise ValueError("not a git event we record")
+    environ = {str(name): str(text) for name, text in value["environ"].items()}
+    return Spooled(path, git, value["door"], at_ms, value["cwd"], arguments, environ, b64decode(value["data"], validate=True))

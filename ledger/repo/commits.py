@@ -1,0 +1,120 @@
+"""What a commit is: its tree, parents, message, changed paths and patch-id, by the git command line alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from typing import NamedTuple
+
+from ledger.repo.git import Child, pipe_git, run_git, start_git
+from ledger.repo.gitdir import GitDir
+
+_is_oid = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?").fullmatch
+_DIFF = ("diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+
+
+class PathChange(NamedTuple):
+    """One changed path: git's status letter, the path's bytes, and the blob id after it (None where the path is gone)."""
+
+    status: str
+    path: bytes
+    blob: str | None
+
+
+class CommitFacts(NamedTuple):
+    """What the repository says of a commit. For a merge, `paths` are those that differ from every parent."""
+
+    oid: str
+    tree: str
+    parents: tuple[str, ...]
+    message: bytes
+    paths: tuple[PathChange, ...]
+    patch_id: str
+
+
+def is_oid(text: object) -> bool:
+    """Say whether `text` is a full object id, in SHA-1 or SHA-256."""
+    return isinstance(text, str) and _is_oid(text) is not None
+
+
+def read_commit(repo: GitDir, oid: str) -> CommitFacts | None:
+    """Return the facts of the commit `oid`, or None where it is not here or no commit."""
+    raw = _read_loose(repo.common_dir, oid)
+    changes = start_git([*_DIFF, "-c", "-z", "--raw", "--no-abbrev", oid], cwd=repo.git_dir)
+    patch = _start_patch_id(repo, oid)
+    if raw is None:
+        raw = run_git(["cat-file", "commit", oid], cwd=repo.git_dir, check=False)
+    found = changes.finish(check=False)
+    patch_id = patch.finish(check=False).partition(b" ")[0].decode("ascii", "replace").strip()
+    if changes.code != 0 or not raw.startswith(b"tree "):
+        return None
+    tree, parents, message = parse_commit(raw)
+    return CommitFacts(oid, tree, parents, message, tuple(_parse_raw(found)), patch_id if len(parents) < 2 else "")
+
+
+def parse_commit(raw: bytes) -> tuple[str, tuple[str, ...], bytes]:
+    """Return tree, parents and message of a commit object's content."""
+    header, _, message = raw.partition(b"\n\n")
+    tree, parents = "", []
+    for line in header.split(b"\n"):
+        name, _, value = line.partition(b" ")
+        if name == b"tree" and not tree:
+            tree = value.decode("ascii", "replace")
+        elif name == b"parent":
+            parents.append(value.decode("ascii", "replace"))
+    return tree, tuple(parents), message
+
+
+def new_commits(repo: GitDir, old: str, new: str, limit: int) -> list[str]:
+    """Return the commits that `new` has and neither `old` nor a remote branch has, oldest first, at most `limit`."""
+    args = ["rev-list", "--reverse", f"--max-count={limit}", new, "--not", "--remotes"]
+    if old:
+        args.append(old)
+    return run_git(args, cwd=repo.git_dir, check=False).decode("ascii", "replace").split()
+
+
+def root_commits(repo: GitDir) -> list[str]:
+    """Return the parentless commits reachable from HEAD; none on an unborn branch."""
+    return run_git(["rev-list", "--max-parents=0", "HEAD", "--"], cwd=repo.git_dir, check=False).decode("ascii", "replace").split()
+
+
+def object_format(repo: GitDir) -> str:
+    """Return `sha1` or `sha256`."""
+    return run_git(["rev-parse", "--show-object-format"], cwd=repo.git_dir).decode().strip()
+
+
+def identity(repo: GitDir) -> dict[str, str]:
+    """Return `user.name` and `user.email` of git's configuration, where they are set: claims, not evidence."""
+    said = run_git(["config", "--null", "--get-regexp", r"^user\.(name|email)$"], cwd=repo.git_dir, check=False)
+    found = {}
+    for item in said.decode("utf-8", "replace").split("\0"):
+        name, _, value = item.partition("\n")
+        if value:
+            found["git_" + name.partition(".")[2]] = value
+    return found
+
+
+def _start_patch_id(repo: GitDir, oid: str) -> Child:
+    return pipe_git([*_DIFF, "-p", oid], ["patch-id", "--stable"], cwd=repo.git_dir)
+
+
+def _read_loose(common_dir: str, oid: str) -> bytes | None:
+    """Return a commit object's content where it is loose, as a commit that was just made is."""
+    try:
+        with open(os.path.join(common_dir, "objects", oid[:2], oid[2:]), "rb") as file:
+            header, _, content = zlib.decompress(file.read(1 << 24)).partition(b"\0")
+    except (OSError, zlib.error):
+        return None
+    return content if header.startswith(b"commit ") else None
+
+
+def _parse_raw(data: bytes) -> list[PathChange]:
+    """Parse `--raw -z`: `:mode mode blob blob status NUL path NUL`, with more colons, modes and blobs for a merge."""
+    fields = data.split(b"\0")
+    changes = []
+    for at in range(0, len(fields) - 1, 2):
+        words = fields[at].decode("ascii", "replace").lstrip(":").split(" ")
+        blob, status = words[-2], words[-1]
+        changes.append(PathChange(status[-1:], fields[at + 1], None if set(blob) == {"0"} else blob))
+    return changes
