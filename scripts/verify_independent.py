@@ -1,0 +1,914 @@
+#!/usr/bin/env python3
+"""A second verifier of one log, written from docs/spec/entry.md alone.
+
+It shares no code with the package, so that a mistake there does not verify itself. It needs Python 3.11, the `cryptography`
+package and, with --repo, git. Every record is checked fully: form, links, the key in force, its signature; payloads that are
+present; and, with --repo, what git says about roots, recorded commits and the trailers in commit messages.
+
+    verify_independent.py LOG [--name HEX32] [--repo DIR] [--trust ALLOWED_SIGNERS] [--head LOG/SEQ/HASH] [--json]
+
+LOG is a file with one record a line ("-": standard input), or the SQLite journal of a log.
+
+Verdicts: `invalid` (bytes, links, signatures, keys, roots, commit facts or payloads are wrong), `diverged` (a head or trailer
+names another record at a place that the log has), `incomplete` (a head or trailer names a record beyond the log, or the history
+is too shallow to hold the roots), `consistent`. The worst one found is the answer.
+
+Exit: 0 consistent, 1 any other verdict, 2 usage, 3 could not check.
+
+Sections cited as "§" are those of docs/spec/entry.md.
+"""
+
+import argparse
+import base64
+import calendar
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import quote
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+MAX_RECORD_SIZE = 1_048_576
+MAX_INTEGER = 2**53 - 1
+MAX_DEPTH = 16
+MAX_FINDINGS = 10_000  # a hostile log of a million broken lines must not fill the memory; the verdict counts all of them
+SQLITE_MAGIC = b"SQLite format 3\0"
+ZEROS = "0" * 64
+
+VERDICTS = ("consistent", "incomplete", "diverged", "invalid")
+
+# § 4
+KNOWN_FACTS = {
+    "log": ["opened", "seen"],
+    "key": ["rotated"],
+    "gap": ["noted"],
+    "recording": ["paused", "resumed"],
+    "session": ["started", "ended"],
+    "subagent": ["started", "ended"],
+    "prompt": ["submitted"],
+    "plan": ["updated"],
+    "message": ["sent"],
+    "transcript": ["changed"],
+    "tool": ["requested", "finished"],
+    "approval": ["requested", "decided"],
+    "network": ["decided"],
+    "boundary": ["declared", "hit"],
+    "commit": ["recorded", "rewritten"],
+    "ref": ["updated"],
+    "payload": ["erased"],
+    "hold": ["placed", "released"],
+    "checkpoint": ["anchored"],
+}
+
+
+class CouldNotCheck(Exception):
+    """Something needed for checking cannot be read: exit 3."""
+
+
+class Refused(Exception):
+    """One check failed: the finding's code and its message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Finding(NamedTuple):
+    """What was found, where (`seq` is None where no record is meant), and the verdict it asks for."""
+
+    code: str
+    severity: str
+    seq: int | None
+    message: str
+    verdict: str
+
+
+class Findings:
+    """All findings, the first MAX_FINDINGS of them kept, and the worst verdict of all."""
+
+    def __init__(self) -> None:
+        self.kept: list[Finding] = []
+        self.count = 0
+        self.verdict = "consistent"
+
+    def add(self, code: str, seq: int | None, message: str, *, verdict: str = "invalid", severity: str = "error") -> None:
+        """Keep one finding; `verdict` is the best answer that is still possible with it."""
+        self.count += 1
+        self.verdict = max(self.verdict, verdict, key=VERDICTS.index)
+        if len(self.kept) < MAX_FINDINGS:
+            self.kept.append(Finding(code, severity, seq, message, verdict))
+
+    def info(self, code: str, seq: int | None, message: str) -> None:
+        """Keep a finding that changes no verdict."""
+        self.add(code, seq, message, verdict="consistent", severity="info")
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return `value` as short ASCII, for messages: what a log says is hostile to terminals."""
+    text = ascii(value)
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+# --- Canonical JSON, § 1 and RFC 8785 ---------------------------------------------------------------------------------
+
+_SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
+_TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise Refused("record.form", "an object has two members of one name")
+    return value
+
+
+def _no_real(text: str) -> Any:
+    raise Refused("record.form", f"{shown(text)} is not an integer")
+
+
+def _integer(text: str) -> int:
+    # Longer texts cannot be within the bound, and converting them costs quadratic time.
+    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
+        raise Refused("record.form", f"integer {shown(text)} is beyond 2^53 - 1")
+    return int(text)
+
+
+def check_depth(text: str) -> None:
+    """Raise Refused where brackets outside of strings nest deeper than MAX_DEPTH."""
+    depth = 0
+    for bracket in re.finditer(r"[\[\]{}]", _STRING.sub("", text)):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise Refused("record.form", f"nested deeper than {MAX_DEPTH}")
+
+
+def format_jcs(value: Any) -> str:
+    """Return `value` (of what parse_jcs returns) in the form of RFC 8785."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return '"' + _TO_ESCAPE.sub(lambda m: _SHORT_ESCAPES.get(m[0]) or f"\\u{ord(m[0]):04x}", value) + '"'
+    if isinstance(value, list):
+        return "[" + ",".join(map(format_jcs, value)) + "]"
+    # RFC 8785 section 3.2.3: members in the order of their names as UTF-16 code units
+    names = sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
+    return "{" + ",".join(f"{format_jcs(name)}:{format_jcs(value[name])}" for name in names) + "}"
+
+
+def parse_jcs(data: bytes) -> Any:
+    """Return the value that `data` spells; raise Refused unless this is its one canonical spelling."""
+    try:
+        text = data.decode("utf-8")
+        check_depth(text)
+        value = json.loads(text, object_pairs_hook=_pairs, parse_float=_no_real, parse_constant=_no_real, parse_int=_integer)
+        again = format_jcs(value).encode("utf-8")  # a lone surrogate, which only an escape can bring, fails here
+    except (ValueError, RecursionError) as error:
+        raise Refused("record.form", f"not JSON of the allowed form: {shown(str(error), 160)}") from None
+    if again != data:
+        raise Refused("record.form", "not the canonical spelling (RFC 8785)")
+    return value
+
+
+# --- Ed25519 keys and SSHSIG, § 2 and § 6 -------------------------------------------------------------------------------
+
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+SQRT_MINUS_ONE = pow(2, (P - 1) // 4, P)
+
+Point = tuple[int, int]
+
+
+def decompress(key: bytes) -> Point | None:
+    """Return the curve point that the 32 bytes `key` encode canonically, or None (RFC 8032 section 5.1.3)."""
+    y = int.from_bytes(key, "little")
+    sign, y = y >> 255, y & (2**255 - 1)
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * SQRT_MINUS_ONE % P
+    if x * x % P != square or (x == 0 and sign):
+        return None
+    return (P - x if x & 1 != sign else x), y
+
+
+def add_points(a: Point, b: Point) -> Point:
+    """Return the sum of two points of edwards25519."""
+    product = D * a[0] * b[0] * a[1] * b[1] % P
+    x = (a[0] * b[1] + a[1] * b[0]) * pow(1 + product, -1, P) % P
+    y = (a[1] * b[1] + a[0] * b[0]) * pow(1 - product, -1, P) % P
+    return x, y
+
+
+def is_sound_key(key: bytes) -> bool:
+    """Say whether `key` canonically encodes a point whose order does not divide 8."""
+    point = decompress(key)
+    if point is None:
+        return False
+    for _ in range(3):
+        point = add_points(point, point)
+    return point != (0, 1)
+
+
+def ssh_string(data: bytes) -> bytes:
+    """Return `data` after its length as a big-endian uint32."""
+    return struct.pack(">I", len(data)) + data
+
+
+def key_blob(key: bytes) -> bytes:
+    """Return the SSH wire form of the 32 bytes of an Ed25519 public key."""
+    return ssh_string(b"ssh-ed25519") + ssh_string(key)
+
+
+def fingerprint(key: bytes) -> str:
+    """Return OpenSSH's fingerprint of `key`."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(key_blob(key)).digest()).decode().rstrip("=")
+
+
+def parse_public_key(text: object, code: str) -> bytes:
+    """Return the 32 bytes of `ssh-ed25519 AAAA…`; raise Refused(code) for any other text and for unsound keys."""
+    if not isinstance(text, str) or not text.startswith("ssh-ed25519 "):
+        raise Refused(code, f"not an ssh-ed25519 public key: {shown(text)}")
+    blob = decode_base64(text[len("ssh-ed25519 ") :])
+    if blob is None or len(blob) != 51 or blob != key_blob(blob[-32:]):
+        raise Refused(code, f"not an ssh-ed25519 public key: {shown(text)}")
+    if not is_sound_key(blob[-32:]):
+        raise Refused(code, "the public key is of small order or not canonically encoded")
+    return blob[-32:]
+
+
+def decode_base64(text: str) -> bytes | None:
+    """Return what padded base64 `text` says, or None where another text would say the same or nothing does."""
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except ValueError:
+        return None
+    return data if base64.b64encode(data).decode() == text else None
+
+
+def is_signed(key: bytes, signature: bytes, namespace: bytes, message: bytes) -> bool:
+    """Say whether `signature` (64 bytes) is the SSHSIG signature of `message` by `key`."""
+    digest = hashlib.sha512(message).digest()
+    signed = b"SSHSIG" + ssh_string(namespace) + ssh_string(b"") + ssh_string(b"sha512") + ssh_string(digest)
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def armour(key: bytes, signature: bytes, namespace: bytes) -> str:
+    """Return the armoured SSHSIG of § 2, ending in a newline."""
+    blob = b"SSHSIG" + struct.pack(">I", 1) + ssh_string(key_blob(key)) + ssh_string(namespace) + ssh_string(b"")
+    blob += ssh_string(b"sha512") + ssh_string(ssh_string(b"ssh-ed25519") + ssh_string(signature))
+    text = base64.b64encode(blob).decode()
+    lines = [text[start : start + 70] for start in range(0, len(text), 70)]
+    return "\n".join(["-----BEGIN SSH SIGNATURE-----", *lines, "-----END SSH SIGNATURE-----", ""])
+
+
+def is_rotation_proof(proof: object, key: bytes, prev: str) -> bool:
+    """Say whether `proof` is the new key's armoured SSHSIG over `prev` (§ 7), in exactly the form of § 2."""
+    if not isinstance(proof, str):
+        return False
+    blob = decode_base64("".join(proof.split("\n")[1:-2]))
+    if blob is None or len(blob) < 64:
+        return False
+    # The signature is the last field and everything else is known, so the whole text can be rebuilt and compared.
+    if armour(key, blob[-64:], b"ledger-rotation") != proof:
+        return False
+    return is_signed(key, blob[-64:], b"ledger-rotation", prev.encode())
+
+
+# --- The form of a record, § 2 and § 3 ------------------------------------------------------------------------------------
+
+REQUIRED = frozenset(["v", "log", "seq", "prev", "key", "at", "kind", "source", "actor", "body"])
+OPTIONAL = frozenset(["session", "turn", "call", "cause", "payloads"])
+SOURCES = ["hook", "transcript", "otel", "mcp", "git", "cli", "spool"]
+ACTORS = ["human", "agent", "policy", "tool", "recorder", "unknown"]
+HEX32 = re.compile(r"[0-9a-f]{32}")
+HEX64 = re.compile(r"[0-9a-f]{64}")
+OID = {"sha1": re.compile(r"[0-9a-f]{40}"), "sha256": HEX64}
+FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]")  # 43 digits hold 258 bits: the last two are zero
+TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z")
+KIND = re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*")
+PAYLOAD_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+
+
+def is_text(value: object, low: int, high: int) -> bool:
+    """Say whether `value` is a string of `low` to `high` code points."""
+    return isinstance(value, str) and low <= len(value) <= high
+
+
+def matches(pattern: re.Pattern[str], value: object) -> bool:
+    """Say whether `value` is a string that `pattern` matches as a whole."""
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def is_count(value: object) -> bool:
+    """Say whether `value` is an integer from 0 on (True is none)."""
+    return type(value) is int and value >= 0
+
+
+def is_day(value: object) -> bool:
+    """Say whether `value` is a moment of § 3's form on a day that the Gregorian calendar has."""
+    match = TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return False
+    year, month, day = (int(match[group]) for group in (1, 2, 3))
+    return year >= 1 and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]
+
+
+def is_actor(value: object) -> bool:
+    """Say whether `value` is an actor of § 3."""
+    if not isinstance(value, dict) or value.get("type") not in ACTORS or not set(value) <= {"type", "name"}:
+        return False
+    return "name" not in value or (value["type"] != "human" and isinstance(value["name"], str) and value["name"] != "")
+
+
+def is_payload(value: object) -> bool:
+    """Say whether `value` is one reference of `payloads`."""
+    return (
+        isinstance(value, dict)
+        and set(value) == {"name", "commitment", "size", "media"}
+        and matches(PAYLOAD_NAME, value["name"])
+        and matches(HEX64, value["commitment"])
+        and is_count(value["size"])
+        and is_text(value["media"], 1, 255)
+    )
+
+
+def is_payloads(value: object) -> bool:
+    """Say whether `value` is a list of references in the strict order of their names."""
+    if not isinstance(value, list) or not value or not all(map(is_payload, value)):
+        return False
+    names = [reference["name"] for reference in value]
+    return names == sorted(set(names))
+
+
+def is_identifier(value: object) -> bool:
+    """Say whether `value` may be a session, turn or call."""
+    return is_text(value, 1, 512)
+
+
+MEMBERS: dict[str, Callable[[object], bool]] = {
+    "v": lambda value: type(value) is int and value == 1,
+    "log": lambda value: value == "" or matches(HEX32, value),
+    "seq": is_count,
+    "prev": lambda value: matches(HEX64, value),
+    "key": lambda value: matches(FINGERPRINT, value),
+    "at": is_day,
+    "kind": lambda value: matches(KIND, value) and is_text(value, 3, 64),
+    "source": lambda value: value in SOURCES,
+    "actor": is_actor,
+    "body": lambda value: isinstance(value, dict),
+    "session": is_identifier,
+    "turn": is_identifier,
+    "call": is_identifier,
+    "cause": is_count,
+    "payloads": is_payloads,
+}
+
+
+class Record(NamedTuple):
+    """A well-formed record: the entry's bytes, what they say, the signature's 64 bytes."""
+
+    entry_bytes: bytes
+    entry: dict[str, Any]
+    signature: bytes
+
+
+def parse_record(line: bytes) -> Record:
+    """Return the record that `line` (without newline) is; raise Refused(record.form)."""
+    value = parse_jcs(line)
+    if not isinstance(value, dict) or set(value) != {"entry", "sig"} or not isinstance(value["entry"], dict):
+        raise Refused("record.form", 'a record is {"entry":{…},"sig":"…"}')
+    signature = decode_base64(value["sig"]) if isinstance(value["sig"], str) else None
+    if signature is None or len(signature) != 64:
+        raise Refused("record.form", "sig is not the base64 of 64 bytes")
+    check_entry_form(value["entry"])
+    return Record(line[len(b'{"entry":') : -98], value["entry"], signature)
+
+
+def check_entry_form(entry: dict[str, Any]) -> None:
+    """Raise Refused(record.form) unless `entry` has the members of § 3 and no others."""
+    names = set(entry)
+    if not names >= REQUIRED or not names <= REQUIRED | OPTIONAL:
+        raise Refused("record.form", f"members missing or unknown: {shown(sorted(names ^ REQUIRED - OPTIONAL))}")
+    for name, value in entry.items():
+        if not MEMBERS[name](value):
+            raise Refused("record.form", f"{name} is not of its form: {shown(value)}")
+    if (entry["seq"] == 0) != (entry["log"] == "") or (entry["seq"] == 0) != (entry["prev"] == ZEROS):
+        raise Refused("record.form", "log is empty and prev zeros in the genesis, and nowhere else")
+    if entry.get("cause", -1) >= entry["seq"]:
+        raise Refused("record.form", f"cause {entry['cause']} is not an earlier entry")
+
+
+# --- The chain, § 6 and § 7 -----------------------------------------------------------------------------------------------
+
+
+class Chain:
+    """Walks the records of one log in order and keeps what the later checks need."""
+
+    def __init__(self, findings: Findings, name: str | None, trusted: "frozenset[bytes] | None") -> None:
+        self.findings = findings
+        self.expected_name = name  # as the caller demands it
+        self.trusted = trusted
+        self.name: str | None = name  # as the genesis has it
+        self.size = 0
+        self.next_seq = 0
+        self.prev = ZEROS
+        self.key: bytes | None = None  # in force; None while unknown, which is itself reported
+        self.hashes: dict[int, str] = {}
+        self.commits: list[tuple[int, dict[str, Any]]] = []  # seq and body of each commit.recorded
+        self.payloads: dict[tuple[int, str], tuple[str, int]] = {}  # (seq, name) → commitment, size
+        self.genesis: dict[str, Any] | None = None
+
+    def take(self, line: "Line") -> None:
+        """Check the next record; a broken one is reported and the walk goes on behind it."""
+        self.size += 1
+        seq = self.next_seq
+        try:
+            if line.data is None:
+                raise Refused("record.size", f"a record has at most {MAX_RECORD_SIZE} bytes")
+            record = parse_record(line.data)
+        except Refused as refused:
+            self.findings.add(refused.code, seq, str(refused))
+            self._advance(seq, line.hash)
+            return
+        self._check_place(record.entry, line.row)
+        self._check_keys(record)
+        self._collect(record)
+        self._advance(record.entry["seq"], line.hash)
+
+    def _advance(self, seq: int, record_hash: str) -> None:
+        self.hashes.setdefault(seq, record_hash)
+        self.next_seq, self.prev = seq + 1, record_hash
+
+    def _check_place(self, entry: dict[str, Any], row: int | None) -> None:
+        seq = entry["seq"]
+        if seq != self.next_seq or (row is not None and row != seq):
+            where = "" if row is None else f" in row {row}"
+            self.findings.add("chain.seq", seq, f"expected seq {self.next_seq}, found {seq}{where}")
+        if entry["prev"] != self.prev:
+            self.findings.add("chain.prev", seq, f"expected prev {self.prev}, found {entry['prev']}")
+        if (seq == 0) != (entry["kind"] == "log.opened"):
+            self.findings.add("genesis.kind", seq, f"{entry['kind']} at {seq}: the genesis is log.opened, and nothing else is")
+
+    def _check_keys(self, record: Record) -> None:
+        entry, seq = record.entry, record.entry["seq"]
+        if self.size == 1:
+            self._open(record)
+        elif self.name is None:
+            self.name = entry["log"]  # the genesis is missing or broken, which is reported; what follows is held to one name
+        if entry["log"] != ("" if seq == 0 else self.name):
+            self.findings.add("log.id", seq, f"expected log {shown('' if seq == 0 else self.name)}, found {shown(entry['log'])}")
+        if self.key is None:
+            return
+        if entry["key"] != fingerprint(self.key):
+            self.findings.add("key.unexpected", seq, f"expected key {fingerprint(self.key)}, found {entry['key']}")
+        if not is_signed(self.key, record.signature, b"ledger-entry", record.entry_bytes):
+            self.findings.add("signature.bad", seq, f"the signature is not that of the key in force, {fingerprint(self.key)}")
+        if entry["kind"] == "key.rotated":
+            self._rotate(entry)
+
+    def _open(self, record: Record) -> None:
+        entry = record.entry
+        if entry["seq"] != 0:
+            self.findings.add("genesis.kind", entry["seq"], "the log does not begin with its genesis")
+            return
+        self.genesis = entry
+        name = hashlib.sha256(record.entry_bytes).hexdigest()[:32]
+        if self.expected_name not in (None, name):
+            self.findings.add("log.id", 0, f"expected the log {self.expected_name}, the genesis makes it {name}")
+        self.name = name
+        try:
+            self.key = parse_public_key(entry["body"].get("public_key"), "genesis.key")
+            self._check_trusted(self.key, 0)
+        except Refused as refused:
+            self.findings.add(refused.code, 0, str(refused))
+
+    def _rotate(self, entry: dict[str, Any]) -> None:
+        """Put the new key in force where it proves that it agrees; otherwise the old one stays."""
+        try:
+            new = parse_public_key(entry["body"].get("public_key"), "key.rotation")
+            if not is_rotation_proof(entry["body"].get("proof"), new, entry["prev"]):
+                raise Refused("key.rotation", f"no valid proof by {fingerprint(new)}")
+        except Refused as refused:
+            self.findings.add(refused.code, entry["seq"], str(refused))
+            return
+        self.key = new
+        self._check_trusted(new, entry["seq"])
+
+    def _check_trusted(self, key: bytes, seq: int) -> None:
+        if self.trusted is not None and key not in self.trusted:
+            self.findings.add("key.untrusted", seq, f"{fingerprint(key)} is not listed for ledger-entry")
+
+    def _collect(self, record: Record) -> None:
+        entry, seq = record.entry, record.entry["seq"]
+        family, _, fact = entry["kind"].partition(".")
+        if fact not in KNOWN_FACTS.get(family, []):
+            self.findings.info("kind.unknown", seq, f"unknown kind {entry['kind']}")
+        if entry["kind"] == "commit.recorded":
+            self.commits.append((seq, entry["body"]))
+        for reference in entry.get("payloads", []):
+            self.payloads.setdefault((seq, reference["name"]), (reference["commitment"], reference["size"]))
+
+
+# --- Reading the log -----------------------------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """One record's bytes (None where they are too many), their SHA-256 in hex, and the row they came from, if any."""
+
+    data: bytes | None
+    hash: str
+    row: int | None
+
+
+def read_lines(stream: BinaryIO) -> Iterator[Line]:
+    """Yield the lines of `stream`, never holding more than one record; a last line without newline counts as a line."""
+    while piece := stream.readline(MAX_RECORD_SIZE + 1):
+        digest = hashlib.sha256()
+        data: bytes | None = piece.removesuffix(b"\n")
+        while piece and not piece.endswith(b"\n"):
+            digest.update(piece)
+            piece = stream.readline(65536)
+            data = None if piece not in (b"", b"\n") else data
+        digest.update(piece.removesuffix(b"\n"))
+        yield Line(data if data is not None and len(data) <= MAX_RECORD_SIZE else None, digest.hexdigest(), None)
+
+
+def open_journal(path: str) -> sqlite3.Connection:
+    """Open the SQLite journal `path` for reading; raise CouldNotCheck where `record` or `payload` is not a plain table."""
+    # Views and virtual tables would let the file decide how long a query runs and what it calls.
+    connection = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
+    connection.execute("PRAGMA trusted_schema=OFF")
+    rows = connection.execute("SELECT name, type, sql FROM sqlite_master WHERE name IN ('record', 'payload')").fetchall()
+    tables = {name for name, kind, sql in rows if kind == "table" and isinstance(sql, str) and "VIRTUAL" not in sql.upper()[:20]}
+    hidden = [column for table in tables for column in connection.execute(f"PRAGMA table_xinfo({table})") if column[6]]
+    if "record" not in tables or len(tables) != len(rows) or hidden:
+        raise CouldNotCheck("the database has no plain table `record`, so it is not a journal")
+    return connection
+
+
+def read_rows(connection: sqlite3.Connection) -> Iterator[Line]:
+    """Yield the rows of table `record` in the order of seq."""
+    query = "SELECT seq, typeof(bytes), length(bytes), CASE WHEN length(bytes) <= ? THEN bytes END FROM record ORDER BY seq"
+    for seq, kind, _length, data in connection.execute(query, (MAX_RECORD_SIZE,)):
+        row = seq if isinstance(seq, int) else -1
+        if kind == "blob":
+            yield Line(data, hashlib.sha256(data or b"").hexdigest(), row)
+        else:
+            yield Line(b"", hashlib.sha256(b"").hexdigest(), row)
+
+
+def check_payloads(connection: sqlite3.Connection, chain: Chain) -> None:
+    """Compare every payload that is present with what its record commits to (§ 5)."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'payload'").fetchone() is None:
+        return
+    for seq, name, salt, data in connection.execute("SELECT seq, name, salt, bytes FROM payload ORDER BY seq, name"):
+        place = seq if isinstance(seq, int) else None
+        expected = chain.payloads.get((seq, name))
+        if expected is None:
+            chain.findings.add("payload.mismatch", place, f"no record commits to payload {shown(name)}")
+        elif not isinstance(salt, bytes) or not isinstance(data, bytes) or len(salt) != 32:
+            chain.findings.add("payload.mismatch", place, f"payload {shown(name)} is not bytes with a salt of 32 bytes")
+        elif expected != (hashlib.sha256(b"ledger-payload-v1" + salt + data).hexdigest(), len(data)):
+            chain.findings.add("payload.mismatch", place, f"payload {shown(name)} is not what its record commits to")
+
+
+# --- Trust: OpenSSH's allowed_signers (ssh-keygen(1), ALLOWED SIGNERS) ------------------------------------------------------
+
+_QUOTABLE = r'(?:"(?:[^"\\]|\\.)*"|[^\s"])+'
+SIGNER_LINE = re.compile(rf"({_QUOTABLE})\s+(?:({_QUOTABLE})\s+)?ssh-ed25519\s+([A-Za-z0-9+/=]+)(?:\s.*)?")
+OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?(?:,|$)')
+# Validity times are known and skipped: an entry's time is the signer's own claim, so a stolen key would choose one that suits.
+# Revocation is by position in the log.
+IGNORED_OPTIONS = frozenset(["valid-after", "valid-before"])
+
+
+def is_in_patterns(name: str, patterns: str) -> bool:
+    """Say whether OpenSSH's pattern list (`*`, `?`, `!`, commas) takes `name`."""
+    found = False
+    for pattern in patterns.lower().split(","):
+        body = pattern.removeprefix("!")
+        regex = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in re.sub(r"\*+", "*", body))
+        if re.fullmatch(regex, name, re.DOTALL):
+            if pattern.startswith("!"):
+                return False
+            found = True
+    return found
+
+
+def may_sign_entries(options: str) -> bool:
+    """Say whether the options of an allowed_signers line let its key sign in the namespace ledger-entry."""
+    place, allowed = 0, True
+    while place < len(options):
+        match = OPTION.match(options, place)
+        if match is None:
+            return False
+        name, value = match[1].lower(), match[2]
+        if name == "namespaces" and value is not None:
+            allowed = is_in_patterns("ledger-entry", value.replace('\\"', '"'))
+        elif name not in IGNORED_OPTIONS:  # cert-authority among them: its key signs certificates, not entries
+            return False
+        place = match.end()
+    return allowed
+
+
+def read_trusted(path: str) -> frozenset[bytes]:
+    """Return the Ed25519 keys that the allowed_signers file `path` lets sign entries; lines it does not understand add none."""
+    keys = set()
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            match = SIGNER_LINE.fullmatch(line.strip())
+            if match is None or line.lstrip().startswith("#") or not may_sign_entries(match[2] or ""):
+                continue
+            try:
+                keys.add(parse_public_key(f"ssh-ed25519 {match[3]}", "key.untrusted"))
+            except Refused:
+                continue
+    return frozenset(keys)
+
+
+# --- What git says, § 4, § 6 and § 8 -----------------------------------------------------------------------------------------
+
+HEAD = r"[0-9a-f]{32}/(0|[1-9][0-9]{0,15})/[0-9a-f]{64}"
+TRAILER = re.compile(rf"[ \t]*Ledger-Entry:[ \t]*({HEAD})[ \t]*\r?".encode())
+
+
+class Commit(NamedTuple):
+    """A commit object as git stores it, without grafts or replacements."""
+
+    tree: str
+    parents: list[str]
+    message: bytes
+
+
+def git_command(repo: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command line and environment in which git answers for `repo` alone, and fetches and replaces nothing."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    return ["git", "-C", repo, "-c", "protocol.allow=never", *arguments], env
+
+
+def run_git(repo: str, *arguments: str, given: bytes = b"", may_fail: bool = False) -> bytes:
+    """Return what a git command prints; raise CouldNotCheck where it fails, unless it may."""
+    command, env = git_command(repo, *arguments)
+    try:
+        done = subprocess.run(command, env=env, input=given, capture_output=True, check=False)
+    except (OSError, ValueError) as error:
+        raise CouldNotCheck(f"git does not run: {error}") from None
+    if done.returncode != 0 and not may_fail:
+        raise CouldNotCheck(f"git {arguments[0]} failed: {shown(done.stderr.decode(errors='replace').strip(), 300)}")
+    return done.stdout if done.returncode == 0 else b""
+
+
+def read_commits(repo: str, oids: Iterable[str]) -> Iterator[tuple[str, Commit | None, bool]]:
+    """Yield (oid, commit or None, whether an object of that id is here) for each of `oids`, which must be hex."""
+    wanted = list(oids)
+    out = memoryview(run_git(repo, "cat-file", "--batch", given="".join(oid + "\n" for oid in wanted).encode())) if wanted else b""
+    place = 0
+    for oid in wanted:
+        end = bytes(out[place : place + 200]).find(b"\n")
+        header = bytes(out[place : place + end]).split(b" ")
+        place += end + 1
+        if len(header) != 3 or not header[2].isdigit():
+            yield oid, None, False
+            continue
+        size = int(header[2])
+        data = bytes(out[place : place + size])
+        place += size + 1
+        yield oid, parse_commit(data) if header[1] == b"commit" else None, True
+
+
+def parse_commit(data: bytes) -> Commit:
+    """Return the tree, parents and message of the commit object `data`."""
+    head, _, message = data.partition(b"\n\n")
+    fields = [line.split(b" ", 1) for line in head.split(b"\n")]
+    values = [(field[0], field[1].decode("ascii", "replace")) for field in fields if len(field) == 2]
+    tree = next((value for name, value in values if name == b"tree"), "")
+    return Commit(tree, [value for name, value in values if name == b"parent"], message)
+
+
+def in_batches(items: list[str], size: int = 2000) -> Iterator[list[str]]:
+    """Yield `items` in lists of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+class Repository:
+    """Checks a walked chain against one git repository."""
+
+    def __init__(self, path: str, chain: Chain) -> None:
+        self.path = path
+        self.chain = chain
+        self.findings = chain.findings
+        run_git(path, "rev-parse", "--git-dir")
+        self.is_shallow = run_git(path, "rev-parse", "--is-shallow-repository").strip() == b"true"
+        # Refs of the ledger itself bind nothing: whoever wrote the log wrote them too.
+        starts = ["--exclude=refs/ledger/*", "--glob=refs/*"]
+        head = run_git(path, "symbolic-ref", "-q", "HEAD", may_fail=True)
+        if not head.startswith(b"refs/ledger/") and run_git(path, "rev-parse", "--verify", "-q", "HEAD^{commit}", may_fail=True):
+            starts.append("HEAD")
+        self.reachable = run_git(path, "rev-list", *starts).decode().split()
+
+    def check(self) -> None:
+        """Check recorded commits, roots and trailers."""
+        self._check_commits()
+        self._check_roots(set(self.reachable))
+        self._check_trailers()
+
+    def _check_commits(self) -> None:
+        by_oid: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for seq, body in self.chain.commits:
+            if matches(OID["sha1"], body.get("oid")) or matches(OID["sha256"], body.get("oid")):
+                by_oid.setdefault(body["oid"], []).append((seq, body))
+            else:
+                self.findings.add("commit.mismatch", seq, f"oid is not a commit id: {shown(body.get('oid'))}")
+        self.recorded_here: set[str] = set()
+        for batch in in_batches(list(by_oid)):
+            for oid, commit, is_here in read_commits(self.path, batch):
+                for seq, body in by_oid[oid]:
+                    self._check_commit(seq, body, commit, is_here)
+
+    def _check_commit(self, seq: int, body: dict[str, Any], commit: Commit | None, is_here: bool) -> None:
+        if not is_here:
+            self.findings.info("commit.absent", seq, f"commit {body['oid']} is not in this repository")
+        elif commit is None:
+            self.findings.add("commit.mismatch", seq, f"{body['oid']} is not a commit")
+        else:
+            self.recorded_here.add(body["oid"])
+            if body.get("tree") != commit.tree or body.get("parents") != commit.parents:
+                self.findings.add("commit.mismatch", seq, f"tree or parents of commit {body['oid']} are not what is recorded")
+
+    def _check_roots(self, reachable: set[str]) -> None:
+        genesis = self.chain.genesis
+        if genesis is None:
+            return  # which is reported
+        roots = genesis["body"].get("roots")
+        here = [root for root in roots if isinstance(root, str) and root in reachable] if isinstance(roots, list) else []
+        if roots == []:
+            self._check_first_commit(reachable)
+        elif not any(commit and not commit.parents for _, commit, _ in read_commits(self.path, here)):
+            self._add_roots("none of the log's roots is a root commit of this repository")
+
+    def _check_first_commit(self, reachable: set[str]) -> None:
+        first = self.chain.commits[0][1].get("oid") if self.chain.commits else None
+        if first in self.recorded_here and first not in reachable:
+            self._add_roots("the first recorded commit is reachable from no ref")
+
+    def _add_roots(self, message: str) -> None:
+        if self.is_shallow:
+            self.findings.add("genesis.roots", 0, f"{message}; its history is shallow", verdict="incomplete", severity="warning")
+        else:
+            self.findings.add("genesis.roots", 0, message)
+
+    def _check_trailers(self) -> None:
+        disowned = {
+            (body.get("oid"), trailer.get("line"))
+            for _, body in self.chain.commits
+            for trailer in (body["trailers"] if isinstance(body.get("trailers"), list) else [])
+            if isinstance(trailer, dict) and trailer.get("genuine") is False and isinstance(trailer.get("line"), str)
+            if isinstance(body.get("oid"), str)
+        }
+        for batch in in_batches(self.reachable):
+            for oid, commit, _ in read_commits(self.path, batch):
+                for line in commit.message.split(b"\n") if commit else []:
+                    match = TRAILER.fullmatch(line)
+                    if match is not None and (oid, match[1].decode()) not in disowned:
+                        check_head(self.chain, match[1].decode(), f"a trailer of commit {oid}")
+
+
+def check_head(chain: Chain, head: str, where: str) -> None:
+    """Compare LOG/SEQ/HASH with the chain where it names this log (§ 8)."""
+    log, number, record_hash = head.split("/")
+    seq = int(number)
+    if log != chain.name or seq > MAX_INTEGER:
+        return
+    if seq not in chain.hashes:
+        chain.findings.add("trailer.beyond", seq, f"{where} names a record that the log does not have", verdict="incomplete")
+    elif chain.hashes[seq] != record_hash:
+        message = f"{where} names record {record_hash}, the log has {chain.hashes[seq]}"
+        chain.findings.add("trailer.mismatch", seq, message, verdict="diverged")
+
+
+# --- The door ---------------------------------------------------------------------------------------------------------------
+
+
+def verify(options: argparse.Namespace) -> Chain:
+    """Check the log that `options` name; return the walked chain with all findings."""
+    # 1. whom to trust  2. the records  3. the payloads that came with them  4. the head that must exist  5. git
+    trusted = read_trusted(options.trust) if options.trust is not None else None
+    chain = Chain(Findings(), options.name, trusted)
+    read_log(options.log, chain)
+    if chain.size == 0:
+        chain.findings.add("genesis.kind", None, "the log is empty, so it has no genesis")
+    if options.head is not None and options.head.split("/")[0] != chain.name:
+        chain.findings.add("log.id", None, f"the head names another log than {shown(chain.name)}")
+    elif options.head is not None:
+        check_head(chain, options.head, "the given head")
+    if options.repo is not None:
+        Repository(options.repo, chain).check()
+    return chain
+
+
+def read_log(path: str, chain: Chain) -> None:
+    """Walk the records of the file, stream or journal `path`, then its payloads."""
+    if path == "-":
+        for line in read_lines(sys.stdin.buffer):
+            chain.take(line)
+        return
+    with open(path, "rb") as stream:
+        if stream.peek(16)[:16] != SQLITE_MAGIC:
+            for line in read_lines(stream):
+                chain.take(line)
+            return
+    connection = open_journal(path)
+    try:
+        for line in read_rows(connection):
+            chain.take(line)
+        check_payloads(connection, chain)
+    finally:
+        connection.close()
+
+
+def hex32(text: str) -> str:
+    """Return `text` where it is the name of a log."""
+    if HEX32.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError("a log's name has 32 hex digits")
+    return text
+
+
+def head_form(text: str) -> str:
+    """Return `text` where it has the form LOG/SEQ/HASH."""
+    if re.fullmatch(HEAD, text) is None:
+        raise argparse.ArgumentTypeError("expected LOG/SEQ/HASH as a trailer has it")
+    return text
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the options; exit 2 where they are wrong."""
+    parser = argparse.ArgumentParser(description="Check one log from its records alone.")
+    parser.add_argument("log", metavar="LOG", help="records, one a line (- for standard input), or a SQLite journal")
+    parser.add_argument("--name", type=hex32, help="the name that the log must have")
+    parser.add_argument("--repo", metavar="DIR", help="check against this git repository")
+    parser.add_argument("--trust", metavar="ALLOWED_SIGNERS", help="the keys that may sign")
+    parser.add_argument("--head", type=head_form, metavar="LOG/SEQ/HASH", help="a record that must exist")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args(arguments)
+
+
+def render(chain: Chain) -> str:
+    """Return the verdict and the findings for people."""
+    lines = [f"{chain.findings.verdict}: log {chain.name or 'without a name'}, {chain.size} records"]
+    for finding in chain.findings.kept:
+        place = "" if finding.seq is None else f" at {finding.seq}"
+        lines.append(f"{finding.severity}: {finding.code}{place}: {finding.message}")
+    if chain.findings.count > len(chain.findings.kept):
+        lines.append(f"and {chain.findings.count - len(chain.findings.kept)} more findings")
+    return "\n".join(lines)
+
+
+def render_json(chain: Chain) -> str:
+    """Return the verdict and the findings as one line of JSON."""
+    last = max(chain.hashes, default=None)
+    answer = {
+        "verdict": chain.findings.verdict,
+        "log": chain.name,
+        "size": chain.size,
+        "head": None if last is None else f"{chain.name}/{last}/{chain.hashes[last]}",
+        "findings": [finding._asdict() for finding in chain.findings.kept],
+        "findings_count": chain.findings.count,
+    }
+    for finding in answer["findings"]:
+        del finding["verdict"]
+    return json.dumps(answer)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Verify what the command line names, print the answer, return the exit code."""
+    options = parse_arguments(arguments)
+    try:
+        chain = verify(options)
+    except (CouldNotCheck, OSError, ValueError, sqlite3.Error, MemoryError, RecursionError) as error:
+        print(f"could not check: {shown(str(error) or type(error).__name__, 300)}", file=sys.stderr)
+        return 3
+    print(render_json(chain) if options.json else render(chain))
+    return 0 if chain.findings.verdict == "consistent" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
