@@ -49,6 +49,9 @@ class Chain:
             breaks.append(Break("chain.seq", "records are missing or out of order", str(self.size), str(entry.seq)))
         if entry.prev != self.head:
             breaks.append(Break("chain.prev", "the record before this one is not the one it names", entry.prev, self.head))
+        if (entry.seq == 0) != (entry.kind == "log.opened"):
+            found = f"{entry.kind} at {entry.seq}"
+            breaks.append(Break("genesis.kind", "only the genesis is log.opened", "log.opened at 0", found))
         if entry.seq == 0:
             self._open(entry, genesis_log, breaks)
         elif entry.log != self.log:
@@ -64,12 +67,8 @@ class Chain:
     def _open(self, entry: Entry, genesis_log: str | None, breaks: list[Break]) -> None:
         if genesis_log != self.log:
             breaks.append(Break("log.id", "the genesis entry is not the one the log is named after", self.log, str(genesis_log)))
-        if entry.kind != "log.opened":
-            breaks.append(Break("genesis.kind", "a log begins with log.opened", "log.opened", entry.kind))
-            return
-        self._adopt(entry, breaks, "genesis.key")
-        if self.key is not None and entry.key != self.key:
-            return  # follow() reports it as key.unexpected
+        if entry.kind == "log.opened":
+            self._adopt(entry, breaks, "genesis.key")
 
     def _rotate(self, entry: Entry, breaks: list[Break]) -> None:
         """Let the new key of a `key.rotated` sign what follows, if it proves that it agrees."""

@@ -42,7 +42,7 @@ _is_log = re.compile(r"[0-9a-f]{32}").fullmatch
 _is_hash = re.compile(r"[0-9a-f]{64}").fullmatch
 _is_key = re.compile(r"SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]").fullmatch
 _is_at = re.compile(
-    r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
+    r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 ).fullmatch
 _is_kind = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*").fullmatch
 _is_payload_name = re.compile(r"[a-z][a-z0-9_.-]{0,63}").fullmatch
@@ -182,7 +182,7 @@ def build_entry(members: Any) -> Entry:
         raise FormatError("at is not YYYY-MM-DDTHH:MM:SS.mmmZ")
     if type(kind) is not str or not _is_kind(kind):
         raise FormatError("kind is not family.fact")
-    if source not in SOURCES:
+    if type(source) is not str or source not in SOURCES:
         raise FormatError(f"source {source!r} is not one of {', '.join(sorted(SOURCES))}")
     if type(members["body"]) is not dict:
         raise FormatError("body is not an object")
@@ -205,7 +205,7 @@ def _is_day(at: str) -> bool:
 
 
 def _check_actor(actor: Any) -> dict[str, str]:
-    if type(actor) is not dict or actor.get("type") not in ACTOR_TYPES:
+    if type(actor) is not dict or type(actor.get("type")) is not str or actor["type"] not in ACTOR_TYPES:
         raise FormatError(f"actor.type is not one of {', '.join(sorted(ACTOR_TYPES))}")
     name = actor.get("name")
     if len(actor) != (1 if name is None else 2) or (name is not None and (type(name) is not str or not name)):
