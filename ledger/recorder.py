@@ -135,8 +135,8 @@ class Recorder:
                 result = work(writer)
                 head = writer.head
             write_head(self.repo.common_dir, head)
-            for path in drained:
-                spool.remove(path)
+            for place, paths in drained:
+                spool.remove(place, paths)
         return result
 
     def _signer_of(self, journal: Journal) -> keys.Signer:

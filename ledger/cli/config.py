@@ -1,4 +1,4 @@
-"""`ledger config`: settings. Those that could weaken recording count only as they are in the clone map, and changes are recorded."""
+"""`ledger config`: settings. Those that could weaken recording count only in the clone map, and their changes are recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ledger.recording.writer import Writer
 from ledger.repo.git import run_git
 from ledger.store.state import write_clone, write_file
 
-# Name → (type, what it does). `guarded` ones live in the clone map, where no agent can write; git's configuration has a copy to look at.
+# The guarded ones live in the clone map, where no agent can write; git's configuration has a copy to look at.
 GUARDED = {
     "required": "Block the agent (exit 2) when an event cannot be recorded.",
     "store": "Where the journal rests: state (this user's state folder) or git (the common dir). Set by `init`.",

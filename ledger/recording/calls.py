@@ -154,7 +154,9 @@ _COLUMNS = "session, call, turn, seq, head, digest, shell, ancestors, before"
 def _call(row: tuple[object, ...]) -> Call:
     session, call, turn, seq, head, digest, shell, ancestors, before = row
     paths = [(os.fsencode(path), blob) for path, blob in json.loads(str(before))]
-    return Call(str(session), str(call), str(turn), int(str(seq)), str(head), str(digest), bool(shell), str(ancestors).split(), paths)
+    return Call(
+        str(session), str(call), str(turn), int(str(seq)), str(head), str(digest), bool(shell), str(ancestors).split(), paths
+    )
 
 
 def _blob_at(repo: GitDir, path: bytes, object_format: str) -> str | None:

@@ -18,7 +18,6 @@ from ledger.recording.writer import Writer, now_ms
 from ledger.repo.commits import is_oid
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import is_rebasing, read_head
-from ledger.store.state import git_spool_dir, spool_dir
 
 MAX_EVENT_BYTES = 16 << 20
 
@@ -53,18 +52,20 @@ def record_event(writer: Writer, repo: GitDir, event: Event, *, live: bool, ance
         _record_agent(writer, repo, event)
 
 
-def drain(writer: Writer, repo: GitDir, state: str) -> list[str]:
+def drain(writer: Writer, repo: GitDir, state: str) -> list[tuple[spool.Place, list[str]]]:
     """Append what waits in the two spools; return the files to remove once that is durable."""
-    waiting = spool.read_spool(spool_dir(state, writer.journal.log), git=False)
-    waiting += spool.read_spool(git_spool_dir(repo.common_dir), git=True)
     done = []
-    for item in waiting:
-        path = item if isinstance(item, str) else item.path
-        key = f"spool:{os.path.basename(path)}"
-        if writer.journal.one("SELECT 1 FROM done WHERE key = ?", (key,)) is None:
-            _record_spooled(writer, repo, item)
-            writer.journal.run("INSERT INTO done VALUES (?, ?, ?, ?)", (key, writer.head.seq, now_ms(), "spool"))
-        done.append(path)
+    for place in spool.spools(state, writer.journal.log, repo.common_dir):
+        paths = []
+        for item in spool.read_spool(place):
+            path = item if isinstance(item, str) else item.path
+            key = f"spool:{os.path.basename(path)}"
+            if writer.journal.one("SELECT 1 FROM done WHERE key = ?", (key,)) is None:
+                _record_spooled(writer, repo, item)
+                writer.journal.run("INSERT INTO done VALUES (?, ?, ?, ?)", (key, writer.head.seq, now_ms(), "spool"))
+            paths.append(path)
+        if paths:
+            done.append((place, paths))
     return done
 
 

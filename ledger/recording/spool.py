@@ -18,12 +18,20 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ledger.core.canonical import MAX_INTEGER
-from ledger.store.state import read_regular_file, write_file
+from ledger.store.state import open_folder, read_regular_file, write_file
 
 MAX_FILES = 200  # taken up by one event, so that no hook is slow for long; the rest waits for the next
 MAX_GIT_BYTES = 64 << 10
 MAX_EVENT_BYTES = 40 << 20
 GIT_EVENTS = frozenset({"post-commit", "post-merge", "post-rewrite"})
+
+
+class Place(NamedTuple):
+    """A spool: the folder `names` below `anchor`. Of the `git` one only git facts are taken, and links in it are not followed."""
+
+    anchor: str
+    names: tuple[str, ...]
+    git: bool
 
 
 class Spooled(NamedTuple):
@@ -37,6 +45,11 @@ class Spooled(NamedTuple):
     arguments: tuple[str, ...]
     environ: Mapping[str, str]
     data: bytes
+
+
+def spools(state: str, log: str, common_dir: str) -> tuple[Place, Place]:
+    """Return the two spools of a clone: the state folder's first, for it is ours alone."""
+    return Place(state, ("spool", log), False), Place(common_dir, ("ledger", "spool"), True)
 
 
 def spool_event(
@@ -57,33 +70,49 @@ def spool_event(
     return path
 
 
-def read_spool(folder: str, *, git: bool) -> list[Spooled | str]:
-    """Return the oldest spooled events of a folder; a file that is none is returned as its path alone."""
+def read_spool(place: Place) -> list[Spooled | str]:
+    """Return the oldest spooled events; a file that is none is returned as its path alone."""
+    folder = open_folder(place.anchor, *place.names)
+    if folder is None:
+        return []
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+        found = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+        return [_read(os.path.join(place.anchor, *place.names, name), place.git, folder) for name in found[:MAX_FILES]]
     except OSError:
         return []
-    return [_read(os.path.join(folder, name), git) for name in names[:MAX_FILES]]
+    finally:
+        os.close(folder)
 
 
-def count_spool(folder: str) -> int:
-    """Return how many events wait in a folder."""
+def count_spool(place: Place) -> int:
+    """Return how many events wait."""
+    folder = open_folder(place.anchor, *place.names)
+    if folder is None:
+        return 0
     try:
         return sum(1 for name in os.listdir(folder) if name.endswith(".json"))
-    except OSError:
-        return 0
+    finally:
+        os.close(folder)
 
 
-def remove(path: str) -> None:
-    """Remove a spooled file whose entries are durable."""
-    try:
-        os.unlink(path)
-    except OSError:
-        pass  # gone already, or not ours to remove: its name is noted, so it is not recorded again
+def remove(place: Place, paths: list[str]) -> None:
+    """Remove spooled files whose entries are durable.
+
+    One that stays (not ours to remove) is not recorded again, for its name is noted.
+    """
+    folder = open_folder(place.anchor, *place.names)
+    if folder is None:
+        return
+    for path in paths:
+        try:
+            os.unlink(os.path.basename(path), dir_fd=folder)
+        except OSError:
+            pass
+    os.close(folder)
 
 
-def _read(path: str, git: bool) -> Spooled | str:
-    data = read_regular_file(path, MAX_GIT_BYTES if git else MAX_EVENT_BYTES)
+def _read(path: str, git: bool, folder: int) -> Spooled | str:
+    data = read_regular_file(os.path.basename(path), MAX_GIT_BYTES if git else MAX_EVENT_BYTES, dir_fd=folder)
     if data is None:
         return path
     try:

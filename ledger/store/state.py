@@ -161,23 +161,59 @@ def read_head_file(common_dir: str) -> Head | None:
 
 
 def write_head_file(common_dir: str, head: Head) -> None:
-    """Replace the head file. Not synced: it is a hint, and the journal says it again."""
+    """Replace the head file. Not synced: it is a hint, and the journal says it again. Never written through a link."""
+    folder = open_folder(common_dir, "ledger")
+    if folder is None:
+        if os.path.lexists(os.path.join(common_dir, "ledger")):
+            raise StoreError(f"{common_dir}/ledger is not a folder", remedy="remove it; the next entry makes it anew")
+    else:
+        os.close(folder)
     write_file(head_path(common_dir), (format_head(head) + "\n").encode(), sync=False, mode=0o644)
 
 
-def read_regular_file(path: str, limit: int) -> bytes | None:
+def open_folder(anchor: str, *names: str) -> int | None:
+    """Return a descriptor of the folder `names` below `anchor`, or None where one of them is missing, or a link.
+
+    An agent can put links into the common dir; without this, one could point us at files of anybody's to read and to remove.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(anchor, flags)
+        for name in names:
+            inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+    except OSError:
+        return None
+    return descriptor
+
+
+def read_regular_file(path: str, limit: int, *, dir_fd: int | None = None) -> bytes | None:
     """Return a file's bytes, or None unless it is a regular file (no link) of at most `limit` bytes."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
     except OSError:
         return None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
             return None
-        return os.read(descriptor, limit + 1)
+        return _read_all(descriptor, limit)
+    except OSError:
+        return None
     finally:
         os.close(descriptor)
+
+
+def _read_all(descriptor: int, limit: int) -> bytes | None:
+    """Read to the end: one read may bring less than a file holds. None where it has grown past `limit`."""
+    parts, size = [], 0
+    while chunk := os.read(descriptor, 1 << 20):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            return None
+    return b"".join(parts)
 
 
 def write_file(path: str, data: bytes, *, sync: bool = True, mode: int = 0o600) -> None:
