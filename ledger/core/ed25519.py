@@ -5,6 +5,8 @@ Keys are raw 32-byte seeds and public keys: loading PEM costs a hook 18 ms.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -31,3 +33,24 @@ def check_sshsig(public_key: bytes, namespace: str, message: bytes, signature: b
         )
     except (InvalidSignature, ValueError) as error:
         raise TrustError(f"the signature is not that of {sshsig.fingerprint(public_key)}") from error
+
+
+def sshsig_checker(public_key: bytes, namespace: str) -> Callable[[bytes, bytes], bool]:
+    """Return a function that says whether (message, signature) is signed by `public_key` in `namespace`.
+
+    It loads the key once, for whoever checks many. Raises TrustError for a key that identifies nobody.
+    """
+    sshsig.check_public_key(public_key)
+    try:
+        verify = Ed25519PublicKey.from_public_bytes(public_key).verify
+    except ValueError as error:
+        raise TrustError(f"{sshsig.fingerprint(public_key)} is not a usable key") from error
+
+    def is_signed(message: bytes, signature: bytes) -> bool:
+        try:
+            verify(signature, sshsig.format_signed_data(namespace, message))
+        except InvalidSignature:
+            return False
+        return True
+
+    return is_signed

@@ -1,1 +1,1 @@
-"""Commit → session, prompts, calls, approvals; paths → calls."""
+"""From a commit back to who asked, what was planned, what ran, and what changed. Reads git, journals and their indexes."""

@@ -1,0 +1,1 @@
+"""What `ledger init` puts into place and `ledger deinit` takes out again: git hooks, agents' hooks, and a note of both."""

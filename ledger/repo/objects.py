@@ -1,0 +1,146 @@
+"""Commits as they are stored: through libgit2 where it opens the repository, else through `git cat-file`.
+
+Both read the object's own bytes and share one parser, for libgit2 drops the parents of a shallow boundary, and the verifier asks what
+the commit says. libgit2 cannot open SHA-256 or reftable repositories, and raises KeyError for what a partial clone promised;
+a commit that it does not find is asked of git once more. pygit2 is imported here and nowhere else, and only when used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from ledger.errors import RepoError
+from ledger.repo.git import run_git
+from ledger.repo.gitdir import GitDir
+
+MAX_COMMIT_BYTES = 16 << 20
+_BATCH = 800  # object names of 64 digits that surely fit one pipe
+
+_is_oid = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}").fullmatch
+
+
+class CommitObject(NamedTuple):
+    """A commit's own words: ids in hex, and the message as bytes (nobody promises an encoding)."""
+
+    oid: str
+    tree: str
+    parents: tuple[str, ...]
+    message: bytes
+
+
+class Source(Protocol):
+    """Where the bytes of commits come from."""
+
+    def read(self, oids: Sequence[str]) -> Iterator[bytes | None]:
+        """Yield, for each of `oids` in order, the bytes of that commit, or None where it is not here or no commit."""
+        ...
+
+
+class Objects:
+    """The commits of one repository."""
+
+    def __init__(self, repo: GitDir, *, source: Source | None = None) -> None:
+        self._source = source or open_source(repo)
+
+    def commit(self, oid: str) -> CommitObject | None:
+        """Return one commit by its full id, or None where it is not here, or no commit."""
+        return next(self.commits([oid]))
+
+    def commits(self, oids: Sequence[str]) -> Iterator[CommitObject | None]:
+        """Yield what `commit` says of each of `oids`, in order. What is not an object id is not here."""
+        asked = [oid for oid in oids if _is_oid(oid)]
+        found = self._source.read(asked)
+        for oid in oids:
+            data = next(found) if _is_oid(oid) else None
+            yield None if data is None else parse_commit(oid, data)
+
+
+def parse_commit(oid: str, data: bytes) -> CommitObject | None:
+    """Return what the bytes of a commit object say, or None where they are no commit (git-commit-tree(1))."""
+    header, _, message = data.partition(b"\n\n")
+    lines = header.split(b"\n")
+    if not lines[0].startswith(b"tree "):
+        return None
+    parents: list[str] = []
+    for line in lines[1:]:
+        if not line.startswith(b"parent "):
+            break
+        parents.append(line[7:].decode("ascii", "replace"))
+    return CommitObject(oid, lines[0][5:].decode("ascii", "replace"), tuple(parents), message)
+
+
+def open_source(repo: GitDir) -> Source:
+    """Return the quickest source that can read `repo`."""
+    try:
+        return LibgitSource(repo)
+    except (ImportError, RepoError):
+        return CatFileSource(repo)
+
+
+class LibgitSource:
+    """Reads through pygit2. Raises RepoError for repositories that libgit2 does not open."""
+
+    def __init__(self, repo: GitDir) -> None:
+        import pygit2
+
+        try:
+            self._repository: Any = pygit2.Repository(repo.git_dir)
+        except Exception as error:  # libgit2's errors come as several unrelated classes
+            raise RepoError(f"libgit2 cannot open {repo.git_dir}: {error}") from error
+        self._commit_type = pygit2.GIT_OBJECT_COMMIT
+        self._fallback = CatFileSource(repo)
+
+    def read(self, oids: Sequence[str]) -> Iterator[bytes | None]:
+        """See Source."""
+        found = [self._read_one(oid) for oid in oids]
+        absent = [oid for oid, data in zip(oids, found, strict=True) if data is None]
+        others = self._fallback.read(absent)
+        for data in found:
+            yield next(others) if data is None else data
+
+    def _read_one(self, oid: str) -> bytes | None:
+        try:
+            kind, data = self._repository.read(oid)
+        except Exception:  # absent, damaged, a promised object: git has the last word
+            return None
+        return bytes(data) if kind == self._commit_type else None
+
+
+class CatFileSource:
+    """Reads through `git cat-file`: whatever git itself can open. Looks at kind and size before it asks for bytes."""
+
+    def __init__(self, repo: GitDir) -> None:
+        self._repo = repo
+
+    def read(self, oids: Sequence[str]) -> Iterator[bytes | None]:
+        """See Source."""
+        for start in range(0, len(oids), _BATCH):
+            yield from self._read_batch(oids[start : start + _BATCH])
+
+    def _read_batch(self, oids: Sequence[str]) -> Iterator[bytes | None]:
+        lines = self._ask("--batch-check", oids).split(b"\n")
+        readable = {oid for oid, line in zip(oids, lines, strict=False) if _is_commit(line)}
+        asked = [oid for oid in oids if oid in readable]
+        answer = self._ask("--batch", asked) if asked else b""
+        at = 0
+        for oid in oids:
+            if oid not in readable:
+                yield None
+                continue
+            end = answer.index(b"\n", at)
+            size = int(answer[at:end].split(b" ")[2])
+            yield answer[end + 1 : end + 1 + size]
+            at = end + size + 2
+
+    def _ask(self, how: str, oids: Sequence[str]) -> bytes:
+        # Batches are asked one after the other, for git fills its output while it reads its input.
+        # Nothing is fetched: a verifier that opens connections because an entry names a commit can be steered.
+        return run_git(["-c", "protocol.allow=never", "cat-file", how], cwd=self._repo.git_dir, input="".join(f"{oid}\n" for oid in oids).encode())
+
+
+def _is_commit(line: bytes) -> bool:
+    """Say whether a line of --batch-check describes a commit of bearable size."""
+    parts = line.split(b" ")
+    return len(parts) == 3 and parts[1] == b"commit" and parts[2].isdigit() and int(parts[2]) <= MAX_COMMIT_BYTES

@@ -1,0 +1,127 @@
+"""Which entries led to a commit: what the sessions concerned did since their commit before it.
+
+A session is concerned when the commit was made in one of its calls, or when a changed path is linked to one of its calls. Its window
+runs from its previous commit (exclusive) to the end of the call that made this one. Calls that the paths are linked to belong, however
+old. The newest prompt and plan before the commit belong too, even if they are older than the window: one prompt may lead to many
+commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ledger.core.entry import Entry
+from ledger.trace.logs import Log
+from ledger.trace.match import Recorded, commit_parts
+
+_PERSISTENT = ("prompt.submitted", "plan.updated", "boundary.declared")
+
+
+class Window(NamedTuple):
+    """The entries of one log that led to the commit, in order; `first` and `last` bound them for what bears no session."""
+
+    log: Log
+    sessions: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    first: int
+    last: int
+
+
+def find_windows(recorded: Iterable[Recorded]) -> list[Window]:
+    """Return one window a log for all of the recorded commits that count."""
+    seqs: dict[str, set[int]] = {}
+    sessions: dict[str, dict[str, None]] = {}
+    logs: dict[str, Log] = {}
+    for item in recorded:
+        name = item.log.name
+        logs[name] = item.log
+        for session in concerned_sessions(item):
+            sessions.setdefault(name, {})[session] = None
+            seqs.setdefault(name, set()).update(_session_seqs(item, session))
+        seqs.setdefault(name, set()).update(_linked_seqs(item))
+        seqs[name].update(_own_call_seqs(item))
+    windows = []
+    for name, log in logs.items():
+        entries = tuple(log.entries(sorted(seqs[name])))
+        if entries:
+            windows.append(Window(log, tuple(sessions.get(name, ())), entries, entries[0].seq, entries[-1].seq))
+    return windows
+
+
+def concerned_sessions(item: Recorded) -> list[str]:
+    """Return the session that the commit was made in, and those whose calls its paths are linked to."""
+    found: dict[str, None] = {}
+    if item.entry.session:
+        found[item.entry.session] = None
+    for entry in item.log.entries(_linked_calls(item)):
+        if entry.session:
+            found[entry.session] = None
+    return list(found)
+
+
+def linked_paths(item: Recorded) -> list[dict[str, Any]]:
+    """Return the paths that a recorded commit lists, over all its parts."""
+    found = []
+    for part in commit_parts(item):
+        paths = part.body.get("paths")
+        found += [path for path in paths if isinstance(path, dict)] if isinstance(paths, list) else []
+    return found
+
+
+def _linked_calls(item: Recorded) -> list[int]:
+    seqs: dict[int, None] = {}
+    for path in linked_paths(item):
+        calls = path.get("calls")
+        for seq in calls if isinstance(calls, list) else []:
+            if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < item.entry.seq:
+                seqs[seq] = None
+    return list(seqs)
+
+
+def _session_seqs(item: Recorded, session: str) -> set[int]:
+    """Return what `session` did since its previous commit, without the rest of the call that made that one."""
+    log, index = item.log, item.log.index
+    before = index.commit_before(session, item.entry.seq)
+    # The parts of one commit follow each other; the previous commit is another one.
+    while before >= 0 and (previous := log.entry(before)) is not None and previous.body.get("oid") == item.oid:
+        before = index.commit_before(session, before)
+    previous = log.entry(before) if before >= 0 else None
+    ended_call = previous.call if previous is not None and previous.session == session else None
+    seqs = {
+        entry.seq
+        for entry in log.entries(index.of_session(session, before, item.entry.seq))
+        if ended_call is None or entry.call != ended_call
+    }
+    made_in = item.entry.cause if item.entry.session == session and item.entry.cause is not None else item.entry.seq
+    for kind in _PERSISTENT:
+        newest = next(iter(index.newest(session, kind, made_in)), None)
+        if newest is not None:
+            seqs.add(newest)
+    asked = next((entry.seq for entry in log.entries(index.newest(session, "prompt.submitted", made_in)) if is_asked(entry)), None)
+    if asked is not None:
+        seqs.add(asked)
+    return seqs
+
+
+def _linked_seqs(item: Recorded) -> set[int]:
+    """Return the linked results, their requests, and the prompt before each of them."""
+    seqs: set[int] = set()
+    for entry in item.log.entries(_linked_calls(item)):
+        seqs.update({entry.seq} if entry.cause is None else {entry.seq, entry.cause})
+        if entry.session:
+            start = entry.seq if entry.cause is None else entry.cause
+            prompts = item.log.entries(item.log.index.newest(entry.session, "prompt.submitted", start))
+            seqs.update({next((prompt.seq for prompt in prompts if is_asked(prompt)), entry.seq)})
+    return seqs
+
+
+def _own_call_seqs(item: Recorded) -> set[int]:
+    """Return the request and the result of the call that made the commit; the result lies behind the commit's entry."""
+    cause = item.entry.cause
+    return set() if cause is None else {cause, *item.log.index.answers(cause)}
+
+
+def is_asked(entry: Entry) -> bool:
+    """Say whether a prompt may be a person's: finished subagents and tasks submit prompts too, and say so in `origin`."""
+    return not entry.body.get("origin")

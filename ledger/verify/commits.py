@@ -1,0 +1,107 @@
+"""What entries say of git, held against git: recorded commits, and the roots that bind a log to its repository."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ledger.core.entry import Entry
+from ledger.repo.git import run_git
+from ledger.repo.gitdir import GitDir
+from ledger.repo.objects import CommitObject, Objects
+from ledger.verify.notes import RecordedCommit
+from ledger.verify.verdict import Findings
+
+LEDGER_REFS = "refs/ledger/*"
+MANY = 20  # absent commits beyond this number become one finding
+
+
+def check_commits(log: str, recorded: Collection[RecordedCommit], objects: Objects, findings: Findings) -> frozenset[str]:
+    """Compare each recorded commit that is here with its object; return the ids of those that are here."""
+    commits = list(recorded)
+    absent: list[RecordedCommit] = []
+    here: set[str] = set()
+    ids = [commit.oid if type(commit.oid) is str else "" for commit in commits]
+    for commit, found in zip(commits, objects.commits(ids), strict=True):
+        if type(commit.oid) is not str or not _is_hex(commit.oid):
+            findings.add("commit.mismatch", log, commit.seq, "commit.recorded names no commit id", "a commit id", commit.oid)
+        elif found is None:
+            absent.append(commit)
+        else:
+            here.add(found.oid)
+            _compare(log, commit, found, findings)
+    _report_absent(log, absent, findings)
+    return frozenset(here)
+
+
+def check_roots(
+    log: str, genesis: Entry, recorded: Collection[RecordedCommit], here: Collection[str], repo: GitDir, objects: Objects, findings: Findings
+) -> None:
+    """Check that the log belongs to this repository (docs/spec/entry.md, section 6).
+
+    A log that began without a commit is bound by the commits it recorded: of those that are `here`, one must be reachable.
+    The first alone will not do, for people amend first commits.
+    """
+    roots = genesis.body.get("roots")
+    wanted = [root for root in roots if type(root) is str] if type(roots) is list else []
+    if roots == []:
+        known = [commit.oid for commit in recorded if commit.oid in here]
+        if not known or _any_reachable(repo, known):
+            return
+        expected, found = "a recorded commit that a ref reaches", "none"
+    else:
+        reachable = _root_commits(repo)
+        parentless = [c.oid for c in objects.commits([root for root in wanted if root in reachable]) if c is not None and not c.parents]
+        if parentless:
+            return
+        expected, found = ", ".join(wanted) or "root commits", ", ".join(sorted(reachable)[:4]) or "none"
+    if is_shallow(repo):
+        message = "the history here is shallow, so it cannot be told whether the log belongs to this repository"
+        findings.add("genesis.shallow", log, 0, message, expected, found)
+    else:
+        findings.add("genesis.roots", log, 0, "the log belongs to another repository", expected, found)
+
+
+def is_shallow(repo: GitDir) -> bool:
+    """Say whether the repository's history was cut when it was cloned."""
+    return run_git(["rev-parse", "--is-shallow-repository"], cwd=repo.git_dir).strip() == b"true"
+
+
+def has_head(repo: GitDir) -> bool:
+    """Say whether HEAD is a commit; in a new repository it is not."""
+    return bool(run_git(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], cwd=repo.git_dir, check=False).strip())
+
+
+def everything(repo: GitDir) -> list[str]:
+    """Return the arguments by which git walks all that refs outside the ledger's own, and a detached HEAD, reach."""
+    return [f"--exclude={LEDGER_REFS}", "--all", *(["HEAD"] if has_head(repo) else [])]
+
+
+def _root_commits(repo: GitDir) -> frozenset[str]:
+    listed = run_git(["rev-list", "--max-parents=0", *everything(repo), "--"], cwd=repo.git_dir)
+    return frozenset(listed.decode("ascii").split())
+
+
+def _any_reachable(repo: GitDir, oids: Collection[str]) -> bool:
+    reachable = frozenset(run_git(["rev-list", *everything(repo), "--"], cwd=repo.git_dir).decode("ascii").split())
+    return not reachable.isdisjoint(oids)
+
+
+def _compare(log: str, commit: RecordedCommit, found: CommitObject, findings: Findings) -> None:
+    if commit.tree != found.tree:
+        findings.add("commit.mismatch", log, commit.seq, f"commit {found.oid} has another tree", commit.tree, found.tree)
+    if commit.parents != list(found.parents):
+        findings.add("commit.mismatch", log, commit.seq, f"commit {found.oid} has other parents", commit.parents, list(found.parents))
+
+
+def _report_absent(log: str, absent: list[RecordedCommit], findings: Findings) -> None:
+    """Abandoned and unpushed commits are normal, so this is information."""
+    if len(absent) > MANY:
+        message = f"{len(absent)} recorded commits are not in this repository: abandoned, never pushed, or not fetched"
+        findings.add("commit.absent", log, absent[0].seq, message, None, f"{absent[0].oid} and others")
+        return
+    for commit in absent:
+        findings.add("commit.absent", log, commit.seq, f"commit {commit.oid} is not in this repository", commit.oid)
+
+
+def _is_hex(oid: str) -> bool:
+    return len(oid) in (40, 64) and not oid.strip("0123456789abcdef")

@@ -1,0 +1,103 @@
+"""What an auditor should know of the entries' own words: gaps, pauses, unknown kinds, recorded commits, erased payloads."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from ledger.core.entry import Entry
+from ledger.core.kinds import KINDS
+from ledger.verify.verdict import Findings
+
+MAX_NAMED = 20  # seqs that one message lists
+_DAY = timedelta(days=1)
+
+
+class RecordedCommit(NamedTuple):
+    """The parts of a `commit.recorded` that git can confirm. All of them are the entry's words: any type."""
+
+    seq: int
+    oid: Any
+    tree: Any
+    parents: Any
+
+
+class Notes:
+    """Looks at each entry of one log, in order, and keeps the few that matter later."""
+
+    def __init__(self, log: str) -> None:
+        self._log = log
+        self.commits: list[RecordedCommit] = []
+        self.disowned: set[tuple[str, str]] = set()  # (commit, trailer line's value)
+        self.erased: set[tuple[int, str]] = set()  # (seq, payload name)
+        self._gaps: list[int] = []
+        self._unknown: dict[str, list[int]] = {}
+        self._paused: int | None = None
+        self._latest = ""
+        self._backwards: list[tuple[int, str, str]] = []
+
+    def take(self, entry: Entry) -> None:
+        """Look at one entry. Most are of no interest here, so this is quick."""
+        if entry.at < self._latest:
+            self._take_earlier(entry)
+        else:
+            self._latest = entry.at
+        take = _TAKERS.get(entry.kind)
+        if take is not None:
+            take(self, entry)
+        elif entry.kind not in KINDS:
+            self._unknown.setdefault(entry.kind, []).append(entry.seq)
+
+    def report(self, findings: Findings) -> None:
+        """Report what was gathered: one finding for each sort, not one for each entry."""
+        log = self._log
+        if self._gaps:
+            message = f"{len(self._gaps)} times something could not be recorded or understood: {_listed(self._gaps)}"
+            findings.add("gap.noted", log, self._gaps[0], message)
+        if self._paused is not None:
+            findings.add("recording.paused", log, self._paused, "recording was paused and never resumed")
+        for kind, seqs in list(self._unknown.items())[:MAX_NAMED]:
+            message = f"{len(seqs)} entries of the kind {kind}, which this version does not know: {_listed(seqs)}"
+            findings.add("kind.unknown", log, seqs[0], message)
+        for seq, latest, at in self._backwards[:MAX_NAMED]:
+            findings.add("time.backwards", log, seq, "the clock went back by more than a day", latest, at)
+
+    def _take_earlier(self, entry: Entry) -> None:
+        if datetime.fromisoformat(self._latest) - datetime.fromisoformat(entry.at) > _DAY:
+            self._backwards.append((entry.seq, self._latest, entry.at))
+            self._latest = entry.at
+
+    def _take_gap(self, entry: Entry) -> None:
+        self._gaps.append(entry.seq)
+
+    def _take_pause(self, entry: Entry) -> None:
+        self._paused = entry.seq if entry.kind == "recording.paused" else None
+
+    def _take_commit(self, entry: Entry) -> None:
+        body = entry.body
+        oid = body.get("oid")
+        self.commits.append(RecordedCommit(entry.seq, oid, body.get("tree"), body.get("parents")))
+        trailers = body.get("trailers")
+        for trailer in trailers if type(trailers) is list else ():
+            if type(trailer) is dict and trailer.get("genuine") is False and type(trailer.get("line")) is str and type(oid) is str:
+                self.disowned.add((oid, trailer["line"]))
+
+    def _take_erasure(self, entry: Entry) -> None:
+        erased = entry.body.get("payloads")
+        for item in erased if type(erased) is list else ():
+            if type(item) is dict and type(item.get("seq")) is int and type(item.get("name")) is str:
+                self.erased.add((item["seq"], item["name"]))
+
+
+_TAKERS = {
+    "gap.noted": Notes._take_gap,
+    "recording.paused": Notes._take_pause,
+    "recording.resumed": Notes._take_pause,
+    "commit.recorded": Notes._take_commit,
+    "payload.erased": Notes._take_erasure,
+}
+
+
+def _listed(seqs: list[int]) -> str:
+    shown = ", ".join(str(seq) for seq in seqs[:MAX_NAMED])
+    return f"entries {shown}" + (" …" if len(seqs) > MAX_NAMED else "")
