@@ -5,9 +5,10 @@ One key a line, blank lines and lines that begin with `#` apart:
     principals [options] keytype base64-key [comment]
     ledger-1f2e3d4c namespaces="git,ledger-entry" ssh-ed25519 AAAA…
 
-`principals` is a pattern list, possibly quoted. Of the options, `namespaces` says what the key may sign, and `cert-authority` that
-it signs certificates and not entries. `valid-after` and `valid-before` are read over on purpose: an entry's time is its signer's own
-claim, so whoever holds a withdrawn key would claim a time that suits (git does fall for that). Revocation is by log position.
+`principals` is a pattern list, possibly quoted. Of the options, `namespaces` says what the key may sign, and `cert-authority`
+that it signs certificates and not entries. `valid-after` and `valid-before` are read over on purpose: an entry's time is its
+signer's own claim, so whoever holds a withdrawn key would claim a time that suits (git does fall for that). Revocation is by log
+position.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _parse_options(text: str) -> tuple[tuple[str, ...] | None, bool]:
     for part in _split_options(text):
         match = _option(part)
         if match is None:
-            raise FormatError("an option is not NAME or NAME=\"VALUE\"")
+            raise FormatError('an option is not NAME or NAME="VALUE"')
         name = match[1].lower()
         if name == "namespaces" and match[2] is not None:
             if namespaces is not None:

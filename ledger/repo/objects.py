@@ -1,7 +1,7 @@
 """Commits as they are stored: through libgit2 where it opens the repository, else through `git cat-file`.
 
-Both read the object's own bytes and share one parser, for libgit2 drops the parents of a shallow boundary, and the verifier asks what
-the commit says. libgit2 cannot open SHA-256 or reftable repositories, and raises KeyError for what a partial clone promised;
+Both read the object's own bytes and share one parser, for libgit2 drops the parents of a shallow boundary, and the verifier asks
+what the commit says. libgit2 cannot open SHA-256 or reftable repositories, and raises KeyError for what a partial clone promised;
 a commit that it does not find is asked of git once more. pygit2 is imported here and nowhere else, and only when used.
 """
 
@@ -137,7 +137,8 @@ class CatFileSource:
     def _ask(self, how: str, oids: Sequence[str]) -> bytes:
         # Batches are asked one after the other, for git fills its output while it reads its input.
         # Nothing is fetched: a verifier that opens connections because an entry names a commit can be steered.
-        return run_git(["-c", "protocol.allow=never", "cat-file", how], cwd=self._repo.git_dir, input="".join(f"{oid}\n" for oid in oids).encode())
+        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        return run_git(["-c", "protocol.allow=never", "cat-file", how], cwd=self._repo.git_dir, input=asked)
 
 
 def _is_commit(line: bytes) -> bool:

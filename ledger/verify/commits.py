@@ -11,7 +11,8 @@ from ledger.repo.objects import CommitObject, Objects
 from ledger.verify.notes import RecordedCommit
 from ledger.verify.verdict import Findings
 
-LEDGER_REFS = "refs/ledger/*"
+# All that HEAD and the refs outside the ledger's own reach.
+EVERYTHING = ("--exclude=refs/ledger/*", "--all")
 MANY = 20  # absent commits beyond this number become one finding
 
 
@@ -34,7 +35,13 @@ def check_commits(log: str, recorded: Collection[RecordedCommit], objects: Objec
 
 
 def check_roots(
-    log: str, genesis: Entry, recorded: Collection[RecordedCommit], here: Collection[str], repo: GitDir, objects: Objects, findings: Findings
+    log: str,
+    genesis: Entry,
+    recorded: Collection[RecordedCommit],
+    here: Collection[str],
+    repo: GitDir,
+    objects: Objects,
+    findings: Findings,
 ) -> None:
     """Check that the log belongs to this repository (docs/spec/entry.md, section 6).
 
@@ -50,8 +57,8 @@ def check_roots(
         expected, found = "a recorded commit that a ref reaches", "none"
     else:
         reachable = _root_commits(repo)
-        parentless = [c.oid for c in objects.commits([root for root in wanted if root in reachable]) if c is not None and not c.parents]
-        if parentless:
+        candidates = objects.commits([root for root in wanted if root in reachable])
+        if any(commit is not None and not commit.parents for commit in candidates):
             return
         expected, found = ", ".join(wanted) or "root commits", ", ".join(sorted(reachable)[:4]) or "none"
     if is_shallow(repo):
@@ -71,26 +78,22 @@ def has_head(repo: GitDir) -> bool:
     return bool(run_git(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], cwd=repo.git_dir, check=False).strip())
 
 
-def everything(repo: GitDir) -> list[str]:
-    """Return the arguments by which git walks all that refs outside the ledger's own, and a detached HEAD, reach."""
-    return [f"--exclude={LEDGER_REFS}", "--all", *(["HEAD"] if has_head(repo) else [])]
-
-
 def _root_commits(repo: GitDir) -> frozenset[str]:
-    listed = run_git(["rev-list", "--max-parents=0", *everything(repo), "--"], cwd=repo.git_dir)
+    listed = run_git(["rev-list", "--max-parents=0", *EVERYTHING, "--"], cwd=repo.git_dir)
     return frozenset(listed.decode("ascii").split())
 
 
 def _any_reachable(repo: GitDir, oids: Collection[str]) -> bool:
-    reachable = frozenset(run_git(["rev-list", *everything(repo), "--"], cwd=repo.git_dir).decode("ascii").split())
+    reachable = frozenset(run_git(["rev-list", *EVERYTHING, "--"], cwd=repo.git_dir).decode("ascii").split())
     return not reachable.isdisjoint(oids)
 
 
 def _compare(log: str, commit: RecordedCommit, found: CommitObject, findings: Findings) -> None:
     if commit.tree != found.tree:
         findings.add("commit.mismatch", log, commit.seq, f"commit {found.oid} has another tree", commit.tree, found.tree)
-    if commit.parents != list(found.parents):
-        findings.add("commit.mismatch", log, commit.seq, f"commit {found.oid} has other parents", commit.parents, list(found.parents))
+    parents = list(found.parents)
+    if commit.parents != parents:
+        findings.add("commit.mismatch", log, commit.seq, f"commit {found.oid} has other parents", commit.parents, parents)
 
 
 def _report_absent(log: str, absent: list[RecordedCommit], findings: Findings) -> None:

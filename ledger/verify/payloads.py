@@ -36,7 +36,8 @@ class Payloads:
             if type(salt) is not bytes or type(data) is not bytes or len(salt) != SALT_BYTES:
                 self._mismatch(entry.seq, ref.name, "is not bytes with a salt of 32 bytes")
             elif len(data) != ref.size:
-                self._mismatch(entry.seq, ref.name, "has another size than its entry says", f"{ref.size} bytes", f"{len(data)} bytes")
+                what = "has another size than its entry says"
+                self._mismatch(entry.seq, ref.name, what, f"{ref.size} bytes", f"{len(data)} bytes")
             else:
                 found = commit_payload(salt, data)
                 if found != ref.commitment:

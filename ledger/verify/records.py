@@ -3,9 +3,9 @@
 A record is taken by the quick way only where the quick way proves that the slow one would take it too, with the same result.
 Whatever is doubtful goes to `parse_record`, which alone refuses. What makes it sound:
 
-- orjson takes everything that RFC 8785 allows; `dumps` with sorted members and strict integers gives RFC 8785's spelling, except that
-  it sorts by code points where RFC 8785 sorts by UTF-16 units. The two differ only where a character beyond U+FFFF occurs, whose
-  UTF-8 begins with F0 to F4: such records go the slow way.
+- orjson takes everything that RFC 8785 allows; `dumps` with sorted members and strict integers gives RFC 8785's spelling, except
+  that it sorts by code points where RFC 8785 sorts by UTF-16 units. The two differ only where a character beyond U+FFFF occurs,
+  whose UTF-8 begins with F0 to F4: such records go the slow way.
 - Reals survive orjson's round trip, so the body is searched for them; every other member's type is checked by name.
 - Values that were checked once (keys, kinds, actors, the set of members) are remembered and not matched again.
 """
@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from ledger.core.canonical import MAX_INTEGER
-from ledger.core.entry import MAX_NAME_CHARACTERS, MAX_RECORD_BYTES, GENESIS_PREV, Entry, Record, parse_record
+from ledger.core.entry import GENESIS_PREV, MAX_NAME_CHARACTERS, MAX_RECORD_BYTES, Entry, Record, parse_record
 from ledger.core.kinds import SOURCES
 from ledger.core.payload import PayloadRef
 

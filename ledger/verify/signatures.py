@@ -1,7 +1,8 @@
 """Which signatures are checked, and by whom.
 
-The chain carries the rest: a signature over the last record of a key fixes every record before it. So by default one signature is
-checked at the end of every run of records that name the same key, at every `key.rotated`, and at the head. `--full` checks every one.
+The chain carries the rest: a signature over the last record of a key fixes every record before it. So by default one signature
+is checked at the end of every run of records that name the same key, at every `key.rotated`, and at the head. `--full` checks
+every one.
 Many signatures are checked by several processes, which get chunks of bytes; where none can be started, this process does it.
 """
 

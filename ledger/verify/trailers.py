@@ -1,6 +1,7 @@
 """`Ledger-Entry` lines in commit messages, held against the logs that they name (docs/spec/entry.md, section 8).
 
-A line in a commit that a remote branch holds is an anchor: whoever has the signing key can rewrite the log, but not what was pushed.
+A line in a commit that a remote branch holds is an anchor: whoever has the signing key can rewrite the log, but not what was
+pushed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from ledger.errors import RepoError
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.verify.chain import Walked
-from ledger.verify.commits import everything
+from ledger.verify.commits import EVERYTHING
 from ledger.verify.verdict import Anchor, Findings
 
+MAX_ABSENT = 100
 MAX_ANCHORS = 20  # those that fix most are named
 _MARK = f"{trailer.KEY}:"
 
@@ -37,9 +39,7 @@ def read_lines(repo: GitDir, revisions: str | None) -> list[Line]:
 
     Raises RangeError. A line that a commit bears twice is returned once.
     """
-    asked = everything(repo) if revisions is None else [*check_range(repo, revisions)]
-    if not asked or (revisions is None and not _has_commits(repo)):
-        return []
+    asked = EVERYTHING if revisions is None else check_range(repo, revisions)
     # --encoding=none: the bytes as they are. NUL ends a message and cannot be in one.
     form = ["-z", "--format=%H%n%B", "--encoding=none", "--no-show-signature", "--no-notes", "--no-color", "--no-patch"]
     listed = run_git(["log", *form, "--fixed-strings", f"--grep={_MARK}", *asked, "--"], cwd=repo.git_dir)
@@ -57,13 +57,15 @@ def check_range(repo: GitDir, revisions: str) -> Sequence[str]:
     try:
         run_git(["rev-list", "--max-count=1", *asked, "--"], cwd=repo.git_dir)
     except RepoError as error:
-        raise RangeError(f"{revisions!r} is no range of commits here", remedy="name commits as git log does, such as main..HEAD") from error
+        remedy = "name commits as git log does, such as main..HEAD"
+        raise RangeError(f"{revisions!r} is no range of commits here", remedy=remedy) from error
     return asked
 
 
 def pushed_commits(repo: GitDir) -> frozenset[str]:
     """Return the commits with trailer lines that a remote branch of this clone holds."""
-    listed = run_git(["log", "--format=%H", "--no-show-signature", "--fixed-strings", f"--grep={_MARK}", "--remotes", "--"], cwd=repo.git_dir)
+    form = ["--format=%H", "--no-show-signature", "--fixed-strings", f"--grep={_MARK}"]
+    listed = run_git(["log", *form, "--remotes", "--"], cwd=repo.git_dir)
     return frozenset(listed.decode("ascii").split())
 
 
@@ -102,12 +104,9 @@ def check_others(lines: Collection[Line], present: Collection[str], findings: Fi
     for line in lines:
         if line.head is not None and line.head.log not in present:
             absent.setdefault(line.head.log, line)
-    for log, line in list(absent.items())[:100]:
-        message = f"commit {line.commit} names a log that is not on this machine"
-        findings.add("trailer.absent-log", None, None, message, log)
-    if len(absent) > 100:
-        findings.add("trailer.absent-log", None, None, f"{len(absent) - 100} further logs that commits name are not on this machine")
-
-
-def _has_commits(repo: GitDir) -> bool:
-    return bool(run_git(["rev-list", "--max-count=1", *everything(repo), "--"], cwd=repo.git_dir).strip())
+    for log, line in list(absent.items())[:MAX_ABSENT]:
+        seq = line.head.seq if line.head else None
+        findings.add("trailer.absent-log", log, seq, f"commit {line.commit} names a log that is not on this machine", line.value)
+    if len(absent) > MAX_ABSENT:
+        message = f"{len(absent) - MAX_ABSENT} further logs that commits name are not on this machine"
+        findings.add("trailer.absent-log", None, None, message)

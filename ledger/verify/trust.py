@@ -1,7 +1,7 @@
 """Whose keys a log may be signed with, and why we believe it (docs/spec/verify.md, section 4).
 
-In this order: a file that was named (`--trust`, then `git config ledger.trust`), the pin of an earlier run, `.ledger/allowed_signers` as
-committed. Never the file in the work tree: the audited can write it.
+In this order: a file that was named (`--trust`, then `git config ledger.trust`), the pin of an earlier run,
+`.ledger/allowed_signers` as committed. Never the file in the work tree: the audited can write it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_BYTES = 4 << 20
 
 
 class Trust(NamedTuple):
-    """What there is to go by. `given` and `committed` are raw keys, None where there is no such file; `digest` is SHA-256 of the latter."""
+    """What there is to go by. `given` and `committed` are raw keys, None where there is no such file; `digest` is of the latter."""
 
     given: frozenset[bytes] | None
     named: str
@@ -76,7 +76,8 @@ def _read_named(named: str, repo: GitDir) -> frozenset[bytes]:
         with open(path, "rb") as file:
             return trusted_keys(parse_signers(file.read(MAX_BYTES).decode("utf-8")))
     except OSError as error:
-        raise StoreError(f"the trust file {path} cannot be read: {error.strerror}", remedy="name another with --trust FILE") from error
+        remedy = "name another with --trust FILE"
+        raise StoreError(f"the trust file {path} cannot be read: {error.strerror}", remedy=remedy) from error
     except (FormatError, UnicodeDecodeError) as error:
         raise StoreError(f"the trust file {path} is malformed: {error}", remedy="see ALLOWED SIGNERS in ssh-keygen(1)") from error
 

@@ -131,9 +131,7 @@ class Findings:
         self._hidden: dict[str | None, int] = {}
         self._worst: dict[str | None, str] = {}
 
-    def add(
-        self, code: str, log: str | None, seq: int | None, message: str, expected: object = None, found: object = None
-    ) -> None:
+    def add(self, code: str, log: str | None, seq: int | None, message: str, expected: object = None, found: object = None) -> None:
         """Take one finding; `code` must be one of RULES."""
         rule = RULES[code]
         self._worst[log] = worst([self.worst(log), rule.verdict])
@@ -146,6 +144,10 @@ class Findings:
     def worst(self, log: str | None) -> str:
         """Return the worst verdict that the findings of `log` ask for."""
         return self._worst.get(log, "consistent")
+
+    def overall(self) -> str:
+        """Return the worst verdict that any finding asks for."""
+        return worst(["consistent", *self._worst.values()])
 
     def listed(self) -> tuple[Finding, ...]:
         """Return all findings, those of one log together."""

@@ -1,7 +1,7 @@
 """Is it true: everything about one repository's logs, held against everything else that is here (docs/spec/verify.md).
 
-The verifier collects; it raises only where it could not check at all. It shares nothing with the writer but `core` and the readers of
-`store`, and never reads the index.
+The verifier collects; it raises only where it could not check at all. It shares nothing with the writer but `core` and the
+readers of `store`, and never reads the index.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from ledger.core.trailer import Head
+from ledger.core.trailer import Head, parse_head
 from ledger.errors import NoLedger, StoreError
 from ledger.repo.gitdir import GitDir
 from ledger.repo.objects import Objects
@@ -27,7 +27,7 @@ from ledger.verify.notes import Notes
 from ledger.verify.pins import check_pin
 from ledger.verify.signatures import EverySignature, SomeSignatures
 from ledger.verify.trust import Trust, check_digest, judge_trust, read_trust
-from ledger.verify.verdict import Anchor, Finding, Findings, LogReport, Report, worst
+from ledger.verify.verdict import Anchor, Coverage, Finding, Findings, LogReport, Report, worst
 
 MAX_LOGS = 1000  # that one repository's trailers and predecessors may make us read
 MAX_PENDING = 10_000
@@ -60,8 +60,8 @@ class _Checked:
 def verify_repository(repo: GitDir, state: str, options: Options) -> Report:
     """Check every log that belongs to `repo` and is in the state folder `state`.
 
-    Raises NoLedger where there is neither a log nor a trailer, StoreError for a journal that cannot be read, RangeError for a range that
-    names nothing, RepoError where git fails.
+    Raises NoLedger where there is neither a log nor a trailer, StoreError for a journal that cannot be read, RangeError for a
+    range that names nothing, RepoError where git fails.
     """
     # 1. what commit messages say  2. which logs those, the clone map and the logs' own beginnings name
     # 3. each log by itself: form, links, signatures, payloads  4. against git: commits, roots  5. against trailers
@@ -72,7 +72,8 @@ def verify_repository(repo: GitDir, state: str, options: Options) -> Report:
     clone = places.find_clone(state, repo.common_dir).clone
     own = None if clone is None else clone.log
     if own is None and not any(line.head for line in lines):
-        raise NoLedger(f"{repo.common_dir} has no ledger on this machine, and no commit names one", remedy="start one with `ledger init`")
+        message = f"{repo.common_dir} has no ledger on this machine, and no commit names one"
+        raise NoLedger(message, remedy="start one with `ledger init`")
     head = places.read_head_file(repo.common_dir)  # before the journal is opened: it may grow meanwhile
     trust = read_trust(repo, options.trust)
     known = pin_store.read_pins(state)
@@ -86,11 +87,15 @@ def verify_repository(repo: GitDir, state: str, options: Options) -> Report:
     _check_predecessors(checked, findings)
     if own is not None:
         _check_head(repo, own, head, checked.get(own), findings)
-    missing = [] if own is None or own in checked else [_missing_journal(own, clone.clone if clone else "", known.get(own), findings)]
-    logs = [*missing, *(_report(item, state, repo if log == own else None, findings) for log, item in checked.items())]
+    logs = [_report(item, state, repo if log == own else None, findings) for log, item in checked.items()]
+    if clone is not None and clone.log not in checked:
+        logs.insert(0, _missing_journal(clone.log, clone.clone, known.get(clone.log), findings))
     _remember(state, logs, checked, trust)
     coverage = _coverage(repo, options, checked) if options.coverage else None
-    verdict = worst([*(log.verdict for log in logs), *([] if findings.worst(None) == "consistent" else [findings.worst(None)])] or ["incomplete"])
+    # `anchored` only where every log is; a log that only commits know of is in no report, but its findings count.
+    verdict = worst([findings.overall(), *(log.verdict for log in logs)])
+    if logs and all(log.verdict == "anchored" for log in logs) and verdict == "consistent":
+        verdict = "anchored"
     listed = findings.listed()
     return Report(verdict, tuple(logs), listed, coverage, tuple(_unchecked(options, logs, listed)))
 
@@ -148,9 +153,8 @@ def _predecessor(walked: Walked) -> Head | None:
     if type(named) is not dict:
         return None
     log, seq, record_hash = named.get("log"), named.get("seq"), named.get("hash")
-    if type(log) is not str or len(log) != 32 or log.strip("0123456789abcdef") or type(seq) is not int or type(record_hash) is not str:
-        return None
-    return Head(log, seq, record_hash)
+    # parse_head looks at the form; it is also what keeps a log's name from being a path.
+    return parse_head(f"{log}/{seq}/{record_hash}")
 
 
 def _check_predecessors(checked: dict[str, _Checked], findings: Findings) -> None:
@@ -177,7 +181,8 @@ def _check_head(repo: GitDir, own: str, head: Head | None, item: _Checked | None
     elif item is not None:
         found = item.walked.hashes.at(head.seq)
         if found != head.hash:
-            findings.add("head.mismatch", own, head.seq, "the head file names another record than the log has", found or "no record", head.hash)
+            message = "the head file names another record than the log has"
+            findings.add("head.mismatch", own, head.seq, message, found or "no record", head.hash)
 
 
 def _missing_journal(log: str, writer: str, pin: Pin | None, findings: Findings) -> LogReport:
@@ -232,7 +237,7 @@ def _remember(state: str, logs: list[LogReport], checked: dict[str, _Checked], t
             return
 
 
-def _coverage(repo: GitDir, options: Options, checked: dict[str, _Checked]):  # type: ignore[no-untyped-def]
+def _coverage(repo: GitDir, options: Options, checked: dict[str, _Checked]) -> Coverage:
     recorded = {commit.oid for item in checked.values() for commit in item.notes.commits if type(commit.oid) is str}
     opened = [item.walked.genesis.at for item in checked.values() if item.walked.genesis is not None]
     asked = None if options.revisions is None else trailer_lines.check_range(repo, options.revisions)
@@ -247,9 +252,8 @@ def _unchecked(options: Options, logs: list[LogReport], listed: tuple[Finding, .
     for log in logs:
         beyond = log.size - log.anchored_size
         if log.verdict in ("consistent", "anchored") and beyond > 0:
-            said.append(
-                f"nothing outside log {log.log[:8]} fixes its last {beyond} of {log.size} records: a key holder could have rewritten them"
-            )
+            which = f"the last {beyond} of {log.size} records of log {log.log[:8]}"
+            said.append(f"nothing outside the log fixes {which}: a key holder could have rewritten them")
     if options.revisions is not None:
         said.append("trailers of commits outside the range")
     if not options.coverage:

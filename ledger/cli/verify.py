@@ -1,0 +1,54 @@
+"""`ledger verify`: the verifier's answer, as a page or as JSON."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+
+import click
+
+from ledger.cli.main import Place
+from ledger.verify.trailers import RangeError
+from ledger.verify.verdict import Report, build_json
+from ledger.verify.verifier import Options, verify_repository
+
+_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
+
+
+@click.command()
+@click.argument("revisions", metavar="[RANGE]", required=False)
+@click.option("--full", is_flag=True, help="Check every signature, on all cores.")
+@click.option("--coverage", is_flag=True, help="List commits that have no entry.")
+@click.option("--trust", metavar="FILE", type=_FILE, help="Trust the keys in FILE (allowed_signers), no others.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(place: Place, revisions: str | None, full: bool, coverage: bool, trust: str | None, as_json: bool) -> int:
+    """Check the logs of this repository: chain, signatures, payloads, commits, trailers, pins.
+
+    RANGE limits the commits whose trailers are looked at, as in `git log`. Exit codes: 0 consistent or anchored, 1 incomplete,
+    diverged or invalid, 2 wrong usage, 3 could not check.
+    """
+    from ledger.cli.screen import print_json
+    from ledger.cli.screen.verify import render_verify, verify_progress
+
+    repository, state = place.repository(), place.state()
+    show_progress = sys.stderr.isatty() and not as_json
+    with verify_progress() if show_progress else nullcontext(_no_progress) as progress:
+        try:
+            report = verify_repository(repository, state, Options(revisions, full, coverage, trust, progress))
+        except RangeError as error:
+            raise click.UsageError(error.message) from error
+    if as_json:
+        print_json(build_json(report))
+    else:
+        render_verify(report)
+    return exit_code(report)
+
+
+def exit_code(report: Report) -> int:
+    """Return what the process should exit with."""
+    return 0 if report.verdict in ("anchored", "consistent") else 1
+
+
+def _no_progress(what: str, done: int, total: int) -> None:
+    pass
