@@ -1,7 +1,8 @@
 """The answer's form, as `ledger trace --json` prints it (docs/trace.md).
 
-Every reference to an entry is `<log>/<seq>`. Free text is a string, `{"erased": {"by", "at", "reason"}}`, `{"withheld": true}` where
-the payload never was on this machine, or null where there is none. A path that is not UTF-8 is `{"base64": …}`, as in a record.
+Every reference to an entry is `<log>/<seq>`. Free text is a string, `{"erased": {"by", "at", "reason"}}`, `{"withheld": true}`
+where the payload never was on this machine, or null where there is none. A path that is not UTF-8 is `{"base64": …}`, as in a
+record.
 """
 
 from __future__ import annotations

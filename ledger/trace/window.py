@@ -1,9 +1,9 @@
 """Which entries led to a commit: what the sessions concerned did since their commit before it.
 
-A session is concerned when the commit was made in one of its calls, or when a changed path is linked to one of its calls. Its window
-runs from its previous commit (exclusive) to the end of the call that made this one. Calls that the paths are linked to belong, however
-old. The newest prompt and plan before the commit belong too, even if they are older than the window: one prompt may lead to many
-commits.
+A session is concerned when the commit was made in one of its calls, or when a changed path is linked to one of its calls. Its
+window runs from its previous commit (exclusive) to the end of the call that made this one. Calls that the paths are linked to
+belong, however old. The newest prompt and plan before the commit belong too, even if they are older than the window: one prompt
+may lead to many commits.
 """
 
 from __future__ import annotations

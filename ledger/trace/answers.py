@@ -1,0 +1,346 @@
+"""The answers of one window: who asked, what was planned, ran, was approved, which network rule and boundary held.
+
+`Unknown` gathers what could not be established, in words, each sentence once.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from ledger.core.entry import Entry
+from ledger.trace.logs import Log
+from ledger.trace.model import Approval, Asked, Boundary, Gone, Network, Planned, Ran, Who, Words
+from ledger.trace.window import Window, is_asked
+
+_OUTCOMES = frozenset({"finished", "failed", "denied", "cancelled"})
+
+
+class Unknown(list[str]):
+    """Sentences about what could not be established, each once."""
+
+    def say(self, sentence: str) -> None:
+        """Add a sentence, unless it was said."""
+        if sentence not in self:
+            self.append(sentence)
+
+
+# Who asked
+
+
+def build_asked(window: Window, unknown: Unknown) -> list[Asked]:
+    """Return the window's prompts."""
+    asked: list[Asked] = []
+    for entry in _of(window, "prompt.submitted"):
+        start = _session_start(window.log, entry)
+        prompt = window.log.words(entry, "prompt")
+        who = _who(window.log, entry, start)
+        if who["basis"] != "agent" and entry.actor["type"] != "human":
+            unknown.say("Whether a person typed the prompts was not observed: the agent's hook does not say.")
+        asked.append(
+            {
+                "who": who,
+                "agent": _agent(window.log, entry, start),
+                "session": entry.session,
+                "at": entry.at,
+                "prompt": prompt,
+                "entry": window.log.ref(entry.seq),
+            }
+        )
+        _note_gone(prompt, "prompt", unknown)
+    return asked
+
+
+def _who(log: Log, entry: Entry, start: Entry | None) -> Who:
+    if not is_asked(entry):
+        return {"principal": None, "name": None, "basis": "agent"}
+    said = _json(log, start, "principal") if start is not None else None
+    basis = "observed" if start is not None and _basis(start, "principal") == "observed" else "asserted"
+    if not isinstance(said, dict):
+        return {"principal": None, "name": None, "basis": basis}
+    principal = _text(said.get("git_email")) or _text(said.get("os_user"))
+    return {"principal": principal, "name": _text(said.get("git_name")) or _text(said.get("os_user")), "basis": basis}
+
+
+def _session_start(log: Log, entry: Entry) -> Entry | None:
+    """Return the newest `session.started` of an entry's session before it that says who asked, or any before it."""
+    if entry.session is None:
+        return None
+    starts = list(log.entries(log.index.newest(entry.session, "session.started", entry.seq + 1)))
+    named = [start for start in starts if any(ref.name == "principal" for ref in start.payloads)]
+    return next(iter(named or starts), None)
+
+
+def _agent(log: Log, entry: Entry, start: Entry | None) -> str | None:
+    for one in (entry, start):
+        if one is not None and one.actor["type"] == "agent" and one.actor.get("name"):
+            return one.actor["name"]
+    return None
+
+
+# What was planned
+
+
+def build_planned(window: Window, unknown: Unknown) -> list[Planned]:
+    """Return the states of the plan."""
+    planned: list[Planned] = []
+    for entry in _of(window, "plan.updated"):
+        plan = window.log.words(entry, "plan")
+        steps = plan if plan is None or isinstance(plan, dict) else _steps(plan)
+        planned.append({"at": entry.at, "steps": steps, "entry": window.log.ref(entry.seq)})
+        _note_gone(plan, "plan", unknown)
+    return planned
+
+
+def _steps(plan: str) -> list[dict[str, Any]]:
+    """Return a plan's steps: those of its JSON, else one for each line that says something."""
+    try:
+        value = json.loads(plan)
+    except (ValueError, RecursionError):
+        value = None
+    steps = value.get("steps") if isinstance(value, dict) else None
+    if isinstance(steps, list):
+        return [step if isinstance(step, dict) else {"step": str(step)} for step in steps]
+    return [{"step": line.rstrip()} for line in plan.splitlines() if line.strip()]
+
+
+# What ran
+
+
+def build_ran(window: Window, unknown: Unknown) -> list[Ran]:
+    """Return the tool calls, each request with its result."""
+    results = {entry.seq: entry for entry in _of(window, "tool.finished")}
+    ran: list[Ran] = []
+    for request in _of(window, "tool.requested"):
+        result = _result(window.log, request)
+        if result is not None:
+            results.pop(result.seq, None)
+        ran.append(_call(window.log, request, result, unknown))
+    for result in results.values():
+        before = window.log.entry(result.cause) if result.cause is not None else None
+        if before is not None:
+            ran.append(_call(window.log, before, result, unknown))
+        else:
+            unknown.say(f"The result {window.log.ref(result.seq)} answers a call whose request was not recorded.")
+            ran.append(_call(window.log, None, result, unknown))
+    return sorted(ran, key=lambda call: int((call["entry"] or call["result_entry"] or "/0").partition("/")[2]))
+
+
+def _result(log: Log, request: Entry) -> Entry | None:
+    """Return the `tool.finished` that answers a request: by cause, else by the call's identifiers."""
+    for entry in log.entries(log.index.answers(request.seq), "tool.finished"):
+        return entry
+    if request.call is None:
+        return None
+    later = [seq for seq in log.index.of_call(request.session, request.call) if seq > request.seq]
+    return next((entry for entry in log.entries(later, "tool.finished") if entry.cause is None), None)
+
+
+def _call(log: Log, request: Entry | None, result: Entry | None, unknown: Unknown) -> Ran:
+    about = request or result
+    assert about is not None  # one of them is why we are here
+    done = result.body if result is not None else {}
+    outcome = _text(done.get("outcome")) or "unknown"
+    command = command_of(log, request, unknown) if request is not None else None
+    approval = _approval_of(log, request) if request is not None else None
+    if result is None:
+        unknown.say(f"What became of the call {log.ref(about.seq)} was not recorded: it has no result.")
+    if done.get("input_changed") is True:
+        unknown.say(f"The call {log.ref(about.seq)} ran with another input than was asked for: something rewrote it on the way.")
+    return {
+        "at": about.at,
+        "agent": about.actor.get("name") if about.actor["type"] == "agent" else _agent(log, about, _session_start(log, about)),
+        "tool": _text(about.body.get("tool")),
+        "mcp_server": _text(about.body.get("mcp_server")),
+        "command": command,
+        "outcome": outcome if outcome in _OUTCOMES else "unknown",
+        "exit_code": _count(done.get("exit_code")),
+        "duration_ms": _count(done.get("duration_ms")),
+        "approval": log.ref(approval.seq) if approval is not None else None,
+        "entry": log.ref(request.seq) if request is not None else None,
+        "result_entry": log.ref(result.seq) if result is not None else None,
+    }
+
+
+def command_of(log: Log, entry: Entry, unknown: Unknown | None = None) -> Words:
+    """Return what a call was to do: the shell command where its input has one, else its input as compact JSON."""
+    given = log.words(entry, "input")
+    if given is None or isinstance(given, dict):
+        if unknown is not None:
+            _note_gone(given, "input", unknown)
+        return given
+    try:
+        value = json.loads(given)
+    except (ValueError, RecursionError):
+        return given
+    command = value.get("command") if isinstance(value, dict) else None
+    if isinstance(command, str):
+        return command
+    if isinstance(command, list) and all(isinstance(word, str) for word in command):
+        return shlex.join(command)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+# What was approved
+
+
+def build_approvals(window: Window, unknown: Unknown) -> list[Approval]:
+    """Return each approval that was asked for, with its decision, and each decision that answers no request."""
+    log = window.log
+    decided = {entry.seq: entry for entry in _of(window, "approval.decided")}
+    approvals: list[Approval] = []
+    for request in _of(window, "approval.requested"):
+        decision = _decision(log, request)
+        if decision is not None:
+            decided.pop(decision.seq, None)
+        else:
+            unknown.say(_undecided(log, request))
+        approvals.append(_approval(log, request, decision))
+    approvals += [_approval(log, None, decision) for decision in decided.values()]
+    return sorted(approvals, key=lambda item: int(item["entry"].partition("/")[2]))
+
+
+def _approval(log: Log, request: Entry | None, decision: Entry | None) -> Approval:
+    about = decision or request
+    assert about is not None  # one of them is why we are here
+    body = decision.body if decision is not None else {}
+    subject = request if request is not None else log.entry(about.cause) if about.cause is not None else about
+    return {
+        "at": about.at,
+        "subject": _subject(log, subject or about),
+        "decision": _text(body.get("decision")) or "unknown",
+        "scope": _text(body.get("scope")),
+        "decider": _text(body.get("decider")) or "unknown",
+        "source": about.source,
+        "entry": log.ref(about.seq),
+    }
+
+
+def _subject(log: Log, entry: Entry) -> Words:
+    """Return what leave was asked for; for network access the reason says it better than the command."""
+    reason = log.words(entry, "reason")
+    if isinstance(reason, str) and reason.startswith("network-access "):
+        return reason
+    command = command_of(log, entry)
+    return command if command is not None else _text(entry.body.get("tool"))
+
+
+def _decision(log: Log, request: Entry) -> Entry | None:
+    """Return the `approval.decided` that answers a request: by cause, else the one for the same call."""
+    for entry in log.entries(log.index.answers(request.seq), "approval.decided"):
+        return entry
+    if request.cause is not None:
+        later = [seq for seq in log.index.answers(request.cause) if seq > request.seq]
+        for entry in log.entries(later, "approval.decided"):
+            return entry
+    if request.call is None:
+        return None
+    later = [seq for seq in log.index.of_call(request.session, request.call) if seq > request.seq]
+    return next(iter(log.entries(later, "approval.decided")), None)
+
+
+def _approval_of(log: Log, request: Entry) -> Entry | None:
+    """Return the decision about a call, or else the request for one, or None."""
+    seqs = set(log.index.answers(request.seq))
+    if request.call is not None:
+        seqs.update(log.index.of_call(request.session, request.call))
+    found = list(log.entries(sorted(seqs), "approval.requested", "approval.decided"))
+    for entry in reversed(found):
+        decision = entry if entry.kind == "approval.decided" else _decision(log, entry)
+        if decision is not None:
+            return decision
+    return found[-1] if found else None
+
+
+def _undecided(log: Log, request: Entry) -> str:
+    name = log.ref(request.seq)
+    call = log.entry(request.cause) if request.cause is not None else None
+    result = _result(log, call) if call is not None else None
+    if result is not None and result.body.get("outcome") in ("finished", "failed"):
+        return f"The approval {name} was asked for and the call then ran, so it was let through: by whom was not observed."
+    return f"The approval {name} was asked for; whether it was given, and by whom, was not observed."
+
+
+# Network and boundary
+
+
+def build_network(window: Window) -> list[Network]:
+    """Return the network decisions."""
+    return [
+        {
+            "at": entry.at,
+            "host": _text(entry.body.get("host")),
+            "port": _count(entry.body.get("port")),
+            "protocol": _text(entry.body.get("protocol")),
+            "decision": _text(entry.body.get("decision")),
+            "rule": _text(entry.body.get("rule")) or _text(entry.body.get("reason")),
+            "entry": window.log.ref(entry.seq),
+        }
+        for entry in _of(window, "network.decided")
+    ]
+
+
+def build_boundary(window: Window) -> list[Boundary]:
+    """Return the boundaries that were declared, each with what hit it; hits of no declared boundary stand alone."""
+    found: list[Boundary] = []
+    by_session: dict[str | None, Boundary] = {}
+    for entry in _of(window, "boundary.declared", "boundary.hit"):
+        if entry.kind == "boundary.hit" and entry.session in by_session:
+            by_session[entry.session]["hits"].append(_hit(window.log, entry))
+            continue
+        body = entry.body if entry.kind == "boundary.declared" else {}
+        boundary: Boundary = {
+            "at": entry.at,
+            "mode": _text(body.get("mode")),
+            "writable": body.get("writable"),
+            "protected": body.get("protected"),
+            "network": body.get("network"),
+            "hits": [] if entry.kind == "boundary.declared" else [_hit(window.log, entry)],
+            "entry": window.log.ref(entry.seq),
+        }
+        by_session[entry.session] = boundary
+        found.append(boundary)
+    return found
+
+
+def _hit(log: Log, entry: Entry) -> dict[str, Any]:
+    return {**{name: value for name, value in entry.body.items() if name != "basis"}, "at": entry.at, "entry": log.ref(entry.seq)}
+
+
+# What all of them need
+
+
+def _of(window: Window, *kinds: str) -> Iterator[Entry]:
+    return (entry for entry in window.entries if entry.kind in kinds)
+
+
+def _basis(entry: Entry, member: str) -> str:
+    basis = entry.body.get("basis")
+    said = basis.get(member) if isinstance(basis, dict) else None
+    return said if isinstance(said, str) else "observed"
+
+
+def _json(log: Log, entry: Entry, name: str) -> Any:
+    text = log.words(entry, name)
+    if not isinstance(text, str):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _note_gone(found: Words | list[Any] | Gone, what: str, unknown: Unknown) -> None:
+    if isinstance(found, dict):
+        how = "erased" if "erased" in found else "not on this machine"
+        unknown.say(f"The text of at least one {what} is {how}; the entry still commits to it.")
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
