@@ -1,0 +1,268 @@
+"""Measures what the README promises, each against something bare in the same run: the machine may be shared and noisy.
+
+Commands are run in turn (A B A B …) and the medians are compared. Nothing here is a test: a missed target is printed as such,
+and the exit code says so only with --check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ledger.core.entry import parse_record
+from ledger.core.fact import Fact, PayloadData
+from ledger.recorder import Recorder, begin_log
+from ledger.repo.gitdir import find_repository
+from ledger.store.reader import JournalReader
+from ledger.store.state import journal_path, spool_dir
+
+PYTHON = sys.executable
+
+
+class Lab:
+    """A throw-away HOME, state folder and repositories."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = root / "state" / "ledger"
+        for name in [name for name in os.environ if name.startswith(("GIT_", "CODEX_", "CLAUDE", "LEDGER_"))]:
+            del os.environ[name]
+        os.environ |= {
+            "HOME": str(root / "home"),
+            "XDG_STATE_HOME": str(root / "state"),
+            "XDG_CACHE_HOME": str(root / "cache"),
+            "GIT_CONFIG_GLOBAL": str(root / "gitconfig"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        (root / "home").mkdir()
+        git(root, "config", "--file", str(root / "gitconfig"), "user.name", "Bench")
+        git(root, "config", "--file", str(root / "gitconfig"), "user.email", "bench@example.invalid")
+
+    def repository(self, name: str) -> Path:
+        """Make a repository with one commit."""
+        path = self.root / name
+        git(self.root, "init", "-q", "-b", "main", str(path))
+        (path / "file.txt").write_text("one\n")
+        git(path, "add", "file.txt")
+        git(path, "commit", "-qm", "first")
+        return path
+
+
+def git(cwd: Path, *args: str) -> None:
+    """Run git, which must succeed."""
+    subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True)
+
+
+def interleaved(rounds: int, *works: Callable[[], Any]) -> list[float]:
+    """Run the works in turn and return each one's median in seconds."""
+    times: list[list[float]] = [[] for _ in works]
+    for number in range(rounds + 1):
+        for spent, work in zip(times, works, strict=True):
+            start = time.perf_counter()
+            work()
+            if number:  # the first round warms caches
+                spent.append(time.perf_counter() - start)
+    return [statistics.median(spent) for spent in times]
+
+
+def hook_event(number: int, repo: Path) -> bytes:
+    """Return a tool request as Codex sends it."""
+    event = {"session_id": "bench", "turn_id": "t", "cwd": str(repo), "hook_event_name": "PreToolUse", "model": "m"}
+    event |= {"permission_mode": "default", "tool_name": "Bash", "tool_input": {"command": "ls"}, "tool_use_id": f"call-{number}"}
+    return json.dumps(event).encode()
+
+
+def bench_hook(lab: Lab, rounds: int, many: int) -> list[dict[str, Any]]:
+    """One agent hook as a whole process against bare Python, in a short and in a long log."""
+    small, large = lab.repository("small"), lab.repository("large")
+    logs = [begin_log(find_repository(str(path)), str(lab.state)).log for path in (small, large)]
+    fill(lab, small, 100)
+    fill(lab, large, many)
+    counter = iter(range(10**9))
+
+    def hook(repo: Path) -> None:
+        command = [PYTHON, "-I", "-m", "ledger.hook", "--state", str(lab.state), "codex"]
+        subprocess.run(command, input=hook_event(next(counter), repo), check=True, cwd=repo)
+
+    bare, short, long = interleaved(rounds, bare_python, lambda: hook(small), lambda: hook(large))
+    for log in logs:
+        assert not Path(spool_dir(str(lab.state), log)).exists(), "an event went to the spool: the figure would be too good"
+    return [
+        figure("agent hook / bare Python, 100 entries", short / bare, 4.0, f"{short * 1e3:.1f} ms / {bare * 1e3:.1f} ms"),
+        figure(f"agent hook / bare Python, {many:,} entries", long / bare, 4.0, f"{long * 1e3:.1f} ms"),
+        figure(f"agent hook, {many:,} / 100 entries", long / short, 1.15),
+    ]
+
+
+def bare_python() -> None:
+    """Start and end a Python that does nothing."""
+    subprocess.run([PYTHON, "-I", "-c", "pass"], check=True)
+
+
+def fill(lab: Lab, repo: Path, count: int) -> None:
+    """Append `count` entries in large transactions."""
+    with Recorder.open(str(repo), state=str(lab.state)) as recorder:
+        actor, data = {"type": "agent", "name": "bench"}, {"message": PayloadData(b"x" * 40, "text/plain")}
+        for start in range(0, count, 5000):
+            facts = [
+                Fact("message.sent", actor, {"event": "note"}, "bench", payloads=data) for _ in range(min(5000, count - start))
+            ]
+            recorder.record_facts(facts)
+
+
+def bench_commit(lab: Lab, rounds: int) -> list[dict[str, Any]]:
+    """`git commit` with our hooks against a bare one, in units of bare Python."""
+    bare_repo, hooked_repo = lab.repository("bare"), lab.repository("hooked")
+    subprocess.run([PYTHON, "-I", "-m", "ledger", "init", "--agents", "none"], cwd=hooked_repo, check=True, capture_output=True)
+    counter = iter(range(10**9))
+
+    def commit(repo: Path) -> None:
+        (repo / "file.txt").write_text(f"{next(counter)}\n")
+        git(repo, "commit", "-qam", "change")
+
+    python, bare, hooked = interleaved(rounds, bare_python, lambda: commit(bare_repo), lambda: commit(hooked_repo))
+    note = f"{hooked * 1e3:.1f} ms; bare git {bare * 1e3:.1f} ms, bare Python {python * 1e3:.1f} ms"
+    return [figure("(git commit with hooks - bare) / bare Python", (hooked - bare) / python, 6.0, note)]
+
+
+def bench_append(lab: Lab, count: int) -> list[dict[str, Any]]:
+    """Durable appends in one process, and eight processes at once."""
+    repo = lab.repository("append")
+    begin_log(find_repository(str(repo)), str(lab.state))
+    times = []
+    with Recorder.open(str(repo), state=str(lab.state)) as recorder:
+        for _ in range(count):
+            start = time.perf_counter()
+            recorder.record("message.sent", actor={"type": "agent", "name": "bench"}, body={"event": "note"})
+            times.append(time.perf_counter() - start)
+        log = recorder.clone.log
+    with JournalReader(journal_path(str(lab.state), log)) as journal:
+        before = journal.count()
+    start = time.perf_counter()
+    with multiprocessing.get_context("spawn").Pool(8) as pool:
+        pool.starmap(append_many, [(str(repo), str(lab.state), count)] * 8)
+    spent = time.perf_counter() - start
+    with JournalReader(journal_path(str(lab.state), log)) as journal:
+        gained = journal.count() - before
+    median = statistics.median(times) * 1e3
+    return [
+        figure("append in process, median ms", median, 1.0),
+        figure("8 processes at once: entries lost", 8 * count - gained, 0, f"{8 * count / spent:,.0f} appends/s"),
+    ]
+
+
+def append_many(repo: str, state: str, count: int) -> None:
+    """Append `count` entries from a process of its own."""
+    with Recorder.open(repo, state=state, wait_s=60.0) as recorder:
+        for _ in range(count):
+            recorder.record("message.sent", actor={"type": "agent", "name": "bench"}, body={"event": "note"})
+
+
+def bench_verify(lab: Lab, many: int) -> list[dict[str, Any]]:
+    """The chain of a long log on one core, and every signature on all cores against the machine's raw rate."""
+    from ledger.verify.bench import time_chain, time_signatures
+
+    log = max((path for path in (lab.state / "logs").iterdir()), key=lambda path: (path / "journal.db").stat().st_size).name
+    path = journal_path(str(lab.state), log)
+    with JournalReader(path) as journal:
+        count = journal.count()
+        records = [record for _, record in journal.records()]
+    chain = min(time_chain(path) for _ in range(3))
+    start = time.perf_counter()
+    for record in records:
+        hashlib.sha256(record).hexdigest()
+    hashing = time.perf_counter() - start
+    raw = raw_verify_rate(records[:2000])
+    full = count / time_signatures(path)
+    cores = os.cpu_count() or 1
+    return [
+        figure(
+            "verify without --full, entries/s on one core",
+            count / chain,
+            -100_000,
+            f"{chain / hashing:.1f} x bare SHA-256 of the same",
+        ),
+        figure(
+            "verify --full / (cores x raw Ed25519 rate)",
+            full / (cores * raw),
+            -0.8,
+            f"{full:,.0f}/s; raw {raw:,.0f}/s on each of {cores}",
+        ),
+    ]
+
+
+def raw_verify_rate(records: list[bytes]) -> float:
+    """Return how many Ed25519 signatures one core checks in a second, with nothing around it."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from ledger.core import sshsig
+
+    parsed = [parse_record(record) for record in records]
+    key = Ed25519PublicKey.from_public_bytes(sshsig.parse_public_key(str(parsed[0].entry.body["public_key"])))
+    data = [(record.signature, sshsig.format_signed_data(sshsig.ENTRY_NAMESPACE, record.entry_bytes)) for record in parsed]
+    start = time.perf_counter()
+    for signature, message in data:
+        key.verify(signature, message)
+    return len(data) / (time.perf_counter() - start)
+
+
+def figure(name: str, value: float, target: float, note: str = "") -> dict[str, Any]:
+    """Return one figure; a negative target is a floor, any other a ceiling."""
+    met = value >= -target if target < 0 else value <= target
+    return {
+        "figure": name,
+        "value": round(value, 3),
+        "target": ("≥ " if target < 0 else "≤ ") + f"{abs(target):,g}",
+        "met": met,
+        "note": note,
+    }
+
+
+def print_figure(row: dict[str, Any]) -> None:
+    """Print one figure as a line."""
+    met = "met" if row["met"] else "MISSED"
+    print(f"{row['figure']:58} {row['value']:>12,.2f}   target {row['target']:11} {met:7} {row['note']}", flush=True)
+
+
+def main() -> int:
+    """Measure, print, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter logs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
+    options = parser.parse_args()
+    rounds, many = (9, 10_000) if options.quick else (31, 100_000)
+    figures: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder, contextlib.chdir(folder):
+        lab = Lab(Path(folder))
+        for part in (
+            lambda: bench_hook(lab, rounds, many),
+            lambda: bench_commit(lab, rounds),
+            lambda: bench_append(lab, 200 if options.quick else 1000),
+            lambda: bench_verify(lab, many),
+        ):
+            found = part()
+            figures += found
+            if not options.json:
+                for row in found:
+                    print_figure(row)
+    if options.json:
+        print(json.dumps(figures, indent=2, ensure_ascii=False))
+    return 1 if options.check and not all(row["met"] for row in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
