@@ -485,8 +485,8 @@ class Chain:
 
     def _open(self, record: Record) -> None:
         entry = record.entry
-        if entry["seq"] != 0:
-            self.findings.add("genesis.kind", entry["seq"], "the log does not begin with its genesis")
+        if entry["seq"] != 0:  # reported as chain.seq; what follows is held to one name, and no key is known
+            self.name = entry["log"]
             return
         self.genesis = entry
         name = hashlib.sha256(record.entry_bytes).hexdigest()[:32]

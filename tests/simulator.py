@@ -43,13 +43,13 @@ class PayloadRow(NamedTuple):
 class LogSimulator:
     """The one writer of a log: keeps its seeds, its records and its payloads."""
 
-    def __init__(self, roots: Sequence[str] = (ROOT,), **genesis: Any) -> None:
+    def __init__(self, roots: Any = (ROOT,), **genesis: Any) -> None:
         self.seeds: dict[str, bytes] = {}  # fingerprint → seed
         self.key = self._new_key()
         self._records: list[bytes] = []
         self._payloads: list[PayloadRow] = []
         body = {
-            "roots": list(roots),
+            "roots": list(roots) if isinstance(roots, tuple) else roots,
             "object_format": "sha1",
             "nonce": os.urandom(16).hex(),
             "public_key": self.public_key,
