@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ledger.core import sshsig
 from ledger.core.fact import Fact, Observation, PayloadData
@@ -21,7 +21,6 @@ from ledger.errors import FormatError, LedgerError, NoLedger
 from ledger.recording import events, spool
 from ledger.recording.claims import pick
 from ledger.recording.facts import Setting, record_observation
-from ledger.recording.opening import Begun, begin_log, settle
 from ledger.recording.writer import Writer, now_ms
 from ledger.repo.gitdir import GitDir, find_repository
 from ledger.store import keys
@@ -29,7 +28,10 @@ from ledger.store import state as places
 from ledger.store.journal import Journal
 from ledger.store.lock import WAIT_S, Lock
 
-__all__ = ["Begun", "Recorder", "begin_log", "rotate_key"]
+if TYPE_CHECKING:
+    from ledger.recording.opening import Begun
+
+__all__ = ["Recorder", "Written", "begin_log", "check_fact", "rotate_key"]
 T = TypeVar("T")
 
 
@@ -77,11 +79,10 @@ class Recorder:
         found = places.find_clone(state, repo.common_dir)
         if found.how == "unknown":
             return None
-        clone = found.clone if found.how == "known" else settle(state, repo, found)
-        if clone is None:
+        if found.how != "known":
             begin_log(repo, state)
-            clone = places.find_clone(state, repo.common_dir).clone
-        return None if clone is None else cls(repo, state, clone, wait_s=wait_s)
+            found = places.find_clone(state, repo.common_dir)
+        return None if found.clone is None else cls(repo, state, found.clone, wait_s=wait_s)
 
     def __enter__(self) -> Recorder:
         return self
@@ -144,6 +145,13 @@ class Recorder:
         if self._signer is None or name != self._key:
             self._signer, self._key = keys.load_signer(self.state, name), name
         return self._signer
+
+
+def begin_log(repo: GitDir, state: str, *, key: str | None = None, settings: Mapping[str, Any] | None = None) -> Begun:
+    """Return this clone's log, opening one where there is none; see `ledger.recording.opening`."""
+    from ledger.recording import opening  # most hooks never open a log
+
+    return opening.begin_log(repo, state, key=key, settings=settings)
 
 
 def check_fact(fact: Fact) -> None:

@@ -28,9 +28,7 @@ def check_sshsig(public_key: bytes, namespace: str, message: bytes, signature: b
     """Raise TrustError unless `signature` is that of `public_key` over `message` in `namespace`."""
     sshsig.check_public_key(public_key)
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(
-            signature, sshsig.format_signed_data(namespace, message)
-        )
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, sshsig.format_signed_data(namespace, message))
     except (InvalidSignature, ValueError) as error:
         raise TrustError(f"the signature is not that of {sshsig.fingerprint(public_key)}") from error
 

@@ -11,8 +11,7 @@ parsing refuses every other spelling.
 from __future__ import annotations
 
 import hashlib
-import re
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -38,14 +37,11 @@ _OPTIONAL = frozenset({"session", "turn", "call", "cause", "payloads"})
 _MEMBERS = _REQUIRED | _OPTIONAL
 _PAYLOAD_MEMBERS = frozenset({"name", "commitment", "size", "media"})
 
-_is_log = re.compile(r"[0-9a-f]{32}").fullmatch
-_is_hash = re.compile(r"[0-9a-f]{64}").fullmatch
-_is_key = re.compile(r"SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]").fullmatch
-_is_at = re.compile(
-    r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
-).fullmatch
-_is_kind = re.compile(r"(?=.{3,64}\Z)[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*").fullmatch
-_is_payload_name = re.compile(r"[a-z][a-z0-9_.-]{0,63}").fullmatch
+# Sets of characters instead of regular expressions: compiling those would cost every hook two milliseconds.
+_HEX = "0123456789abcdef"
+_LOWER = "abcdefghijklmnopqrstuvwxyz"
+_DIGITS = "0123456789"
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 class Entry(NamedTuple):
@@ -113,7 +109,7 @@ def format_record(entry_bytes: bytes, signature: bytes) -> bytes:
     """Return the record of an entry's bytes and its 64-byte signature, without a newline."""
     if len(signature) != 64:
         raise ValueError(f"an Ed25519 signature has 64 bytes, not {len(signature)}")
-    record = b"".join((_PREFIX, entry_bytes, _MIDDLE, b64encode(signature), b'"}'))
+    record = b"".join((_PREFIX, entry_bytes, _MIDDLE, b2a_base64(signature, newline=False), b'"}'))
     if len(record) > MAX_RECORD_BYTES:
         raise FormatError(f"a record of {len(record)} bytes is larger than {MAX_RECORD_BYTES}")
     return record
@@ -134,10 +130,10 @@ def split_record(data: bytes) -> tuple[bytes, bytes]:
     if not data.startswith(_PREFIX) or data[end : end + len(_MIDDLE)] != _MIDDLE or not data.endswith(b'"}'):
         raise FormatError('not of the form {"entry":{…},"sig":"…"}')
     try:
-        signature = b64decode(encoded, validate=True)
+        signature = a2b_base64(encoded, strict_mode=True)
     except ValueError as error:
         raise FormatError("the signature is not base64") from error
-    if len(signature) != 64 or b64encode(signature) != encoded:
+    if len(signature) != 64 or b2a_base64(signature, newline=False) != encoded:
         raise FormatError("the signature is not canonical base64 of 64 bytes")
     return data[len(_PREFIX) : end], signature
 
@@ -169,16 +165,16 @@ def build_entry(members: Any) -> Entry:
         raise FormatError(f"v is {v!r}; this version reads {VERSION}")
     if type(seq) is not int or not 0 <= seq <= MAX_INTEGER:
         raise FormatError("seq is not a count")
-    if type(prev) is not str or not _is_hash(prev):
+    if type(prev) is not str or not is_hex(prev, 64):
         raise FormatError("prev is not 64 hex digits")
-    if type(log) is not str or (seq == 0) != (log == "") or (seq and not _is_log(log)):
+    if type(log) is not str or (seq == 0) != (log == "") or (seq and not is_hex(log, 32)):
         raise FormatError("log is not 32 hex digits, or empty in the genesis")
     if (seq == 0) != (prev == GENESIS_PREV):
         raise FormatError("prev is 64 zeros in the genesis and nowhere else")
     key, at, kind, source = members["key"], members["at"], members["kind"], members["source"]
     if type(key) is not str or not _is_key(key):
         raise FormatError("key is not an OpenSSH fingerprint")
-    if type(at) is not str or not _is_at(at) or not _is_day(at):
+    if type(at) is not str or not _is_at(at):
         raise FormatError("at is not YYYY-MM-DDTHH:MM:SS.mmmZ")
     if type(kind) is not str or not _is_kind(kind):
         raise FormatError("kind is not family.fact")
@@ -191,6 +187,40 @@ def build_entry(members: Any) -> Entry:
         for name in names - _REQUIRED:
             optional[name] = _check_optional(name, members[name], seq)
     return Entry(v, log, seq, prev, key, at, kind, source, _check_actor(members["actor"]), members["body"], **optional)
+
+
+def is_hex(text: str, length: int) -> bool:
+    """Say whether `text` is `length` lower-case hex digits."""
+    return len(text) == length and not text.strip(_HEX)
+
+
+def _is_key(text: str) -> bool:
+    # 32 bytes are 42 digits and one that carries 4 bits, so its last two bits are zero.
+    return len(text) == 50 and text.startswith("SHA256:") and not text[7:].strip(_BASE64) and text[49] in "AEIMQUYcgkosw048"
+
+
+def _is_kind(text: str) -> bool:
+    family, dot, fact = text.partition(".")
+    return 3 <= len(text) <= 64 and bool(dot) and _is_word(family) and _is_word(fact)
+
+
+def _is_word(text: str) -> bool:
+    return text[:1] in _LOWER and bool(text) and not text.strip(_LOWER + _DIGITS + "-")
+
+
+def _is_payload_name(text: str) -> bool:
+    return 0 < len(text) <= 64 and text[0] in _LOWER and not text.strip(_LOWER + _DIGITS + "_.-")
+
+
+def _is_at(at: str) -> bool:
+    """Say whether `at` is a time of the calendar in its one spelling."""
+    if len(at) != 24 or at[4] + at[7] + at[10] + at[13] + at[16] + at[19] + at[23] != "--T::.Z":
+        return False
+    digits = at[:4] + at[5:7] + at[8:10] + at[11:13] + at[14:16] + at[17:19] + at[20:23]
+    if len(digits) != 17 or digits.strip(_DIGITS):
+        return False
+    in_range = at[:4] >= "0001" and "01" <= at[5:7] <= "12" and "01" <= at[8:10] <= "31"
+    return in_range and at[11:13] <= "23" and at[14:16] <= "59" and at[17:19] <= "59" and _is_day(at)
 
 
 def _is_day(at: str) -> bool:
@@ -237,7 +267,7 @@ def _check_payloads(value: Any) -> tuple[PayloadRef, ...]:
         ref = PayloadRef(**item)
         if type(ref.name) is not str or not _is_payload_name(ref.name):
             raise FormatError("a payload's name is not [a-z][a-z0-9_.-]{0,63}")
-        if type(ref.commitment) is not str or not _is_hash(ref.commitment):
+        if type(ref.commitment) is not str or not is_hex(ref.commitment, 64):
             raise FormatError("a payload's commitment is not 64 hex digits")
         if type(ref.size) is not int or not 0 <= ref.size <= MAX_INTEGER:
             raise FormatError("a payload's size is not a count")

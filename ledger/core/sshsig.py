@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple
 
 from ledger.errors import FormatError, TrustError
@@ -55,9 +55,7 @@ class Armoured(NamedTuple):
 
 def format_signed_data(namespace: str, message: bytes) -> bytes:
     """Return the bytes that an Ed25519 key signs for `message` in `namespace`."""
-    return (
-        MAGIC + _string(namespace.encode()) + _string(b"") + _string(HASH) + _string(hashlib.sha512(message).digest())
-    )
+    return MAGIC + _string(namespace.encode()) + _string(b"") + _string(HASH) + _string(hashlib.sha512(message).digest())
 
 
 def format_armoured(public_key: bytes, namespace: str, signature: bytes) -> str:
@@ -71,7 +69,7 @@ def format_armoured(public_key: bytes, namespace: str, signature: bytes) -> str:
         + _string(HASH)
         + _string(_string(KEY_TYPE) + _string(signature))
     )
-    text = b64encode(blob).decode("ascii")
+    text = _encode_base64(blob)
     lines = [text[at : at + _LINE] for at in range(0, len(text), _LINE)]
     return "\n".join([BEGIN, *lines, END]) + "\n"
 
@@ -118,7 +116,7 @@ def parse_key_blob(blob: bytes) -> bytes:
 
 def format_public_key(public_key: bytes) -> str:
     """Return `ssh-ed25519 AAAA…`, without a comment."""
-    return f"ssh-ed25519 {b64encode(format_key_blob(public_key)).decode('ascii')}"
+    return f"ssh-ed25519 {_encode_base64(format_key_blob(public_key))}"
 
 
 def parse_public_key(text: str) -> bytes:
@@ -132,7 +130,7 @@ def parse_public_key(text: str) -> bytes:
 def fingerprint(public_key: bytes) -> str:
     """Return OpenSSH's fingerprint of a raw public key: `SHA256:` and 43 base64 digits."""
     digest = hashlib.sha256(format_key_blob(public_key)).digest()
-    return "SHA256:" + b64encode(digest).decode("ascii").rstrip("=")
+    return "SHA256:" + _encode_base64(digest).rstrip("=")
 
 
 def check_public_key(public_key: bytes) -> None:
@@ -158,11 +156,15 @@ def _take(data: bytes) -> tuple[bytes, bytes]:
     return data[4:end], data[end:]
 
 
+def _encode_base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode("ascii")
+
+
 def _decode_base64(text: str, what: str) -> bytes:
     try:
-        data = b64decode(text, validate=True)
+        data = a2b_base64(text, strict_mode=True)
     except ValueError as error:
         raise FormatError(f"{what} is not base64") from error
-    if b64encode(data).decode("ascii") != text:
+    if _encode_base64(data) != text:
         raise FormatError(f"{what} is not canonical base64")
     return data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from typing import Any
 
 from ledger.errors import FormatError
@@ -32,7 +32,7 @@ def format_path(path: bytes) -> str | dict[str, str]:
     try:
         return path.decode("utf-8")
     except UnicodeDecodeError:
-        return {"base64": b64encode(path).decode("ascii")}
+        return {"base64": b2a_base64(path, newline=False).decode("ascii")}
 
 
 def parse_path(value: Any) -> bytes:
@@ -44,7 +44,7 @@ def parse_path(value: Any) -> bytes:
             raise FormatError("a path has a lone surrogate") from error
     if isinstance(value, dict) and list(value) == ["base64"] and isinstance(value["base64"], str):
         try:
-            path = b64decode(value["base64"], validate=True)
+            path = a2b_base64(value["base64"], strict_mode=True)
         except ValueError as error:
             raise FormatError("a path is not base64") from error
         if format_path(path) == value:

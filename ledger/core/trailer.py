@@ -12,8 +12,9 @@ from typing import NamedTuple
 from ledger.core.canonical import MAX_INTEGER
 
 KEY = "Ledger-Entry"
-_HEAD = re.compile(r"([0-9a-f]{32})/(0|[1-9][0-9]{0,15})/([0-9a-f]{64})")
-_LINE = re.compile(r"^[ \t]*Ledger-Entry:[ \t]*(\S+)[ \t]*\r?$", re.MULTILINE)
+# Compiled when they are first used: most hooks never look at a commit message.
+_HEAD = r"([0-9a-f]{32})/(0|[1-9][0-9]{0,15})/([0-9a-f]{64})"
+_LINE = r"^[ \t]*Ledger-Entry:[ \t]*(\S+)[ \t]*\r?$"
 
 
 class Head(NamedTuple):
@@ -31,7 +32,7 @@ def format_head(head: Head) -> str:
 
 def parse_head(text: str) -> Head | None:
     """Return what `<log>/<seq>/<hash>` says, or None for anything that `format_head` would not write."""
-    match = _HEAD.fullmatch(text)
+    match = re.fullmatch(_HEAD, text)
     if match is None or int(match[2]) > MAX_INTEGER:
         return None
     return Head(match[1], int(match[2]), match[3])
@@ -39,4 +40,4 @@ def parse_head(text: str) -> Head | None:
 
 def find_trailers(message: str) -> list[tuple[str, Head | None]]:
     """Return each `Ledger-Entry` line's value in `message`, in order, with what it says (None where it is malformed)."""
-    return [(value, parse_head(value)) for value in _LINE.findall(message)]
+    return [(value, parse_head(value)) for value in re.findall(_LINE, message, re.MULTILINE)]

@@ -7,12 +7,12 @@ each event compares HEAD and its reflog with what was seen last, and records the
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any
 
 from ledger.core.text import format_path
 from ledger.core.trailer import find_trailers, format_head
 from ledger.recording.calls import Call, committing_calls, find_call, link_path
-from ledger.recording.claims import Claims
+from ledger.recording.heads import Making, note_head, seen_head
 from ledger.recording.writer import Writer, now_ms
 from ledger.repo.commits import CommitFacts, is_oid, new_commits, read_commit
 from ledger.repo.gitdir import GitDir
@@ -22,16 +22,6 @@ _MADE_HERE = ("commit", "cherry-pick", "revert", "am")
 _MAX_NEW_COMMITS = 200
 _MAX_PATHS_BYTES = 200_000  # of one entry's paths; the rest goes on in further parts
 GIT = {"type": "tool", "name": "git"}
-
-
-class Making(NamedTuple):
-    """How a commit came to our knowledge: by which surface, with which claims, and from which processes it descends."""
-
-    via: str
-    source: str = "git"
-    claims: Claims = Claims()
-    ancestors: list[str] | None = None
-    at_ms: int | None = None
 
 
 def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int | None:
@@ -80,29 +70,18 @@ def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int
 
 def record_moves(writer: Writer, repo: GitDir, making: Making) -> None:
     """Append what HEAD did since it was last looked at: commits made here, and moves to commits made elsewhere."""
-    journal = writer.journal
     head, size = read_head(repo), reflog_size(repo)
-    row = journal.one("SELECT head, reflog_size FROM worktree WHERE path = ?", (repo.git_dir,))
-    if row is not None and (row[0], row[1]) == (head, size):
-        return
-    if is_rebasing(repo):
-        return  # its intermediate commits are nobody's result; the end of it is seen when it is over
-    if row is not None:
-        moves = read_moves(repo, int(row[1]))
+    seen = seen_head(writer, repo)
+    if seen == (head, size) or is_rebasing(repo):
+        return  # a rebase's intermediate commits are nobody's result; its end is seen when it is over
+    if seen is not None:
+        moves = read_moves(repo, seen[1])
         if moves:
             _record_reflog(writer, repo, moves, making)
-        elif row[0] != head and head:
-            for oid in new_commits(repo, str(row[0]), head, _MAX_NEW_COMMITS):
+        elif seen[0] != head and head:
+            for oid in new_commits(repo, seen[0], head, _MAX_NEW_COMMITS):
                 record_commit(writer, repo, oid, making)
     note_head(writer, repo, head, size)
-
-
-def note_head(writer: Writer, repo: GitDir, head: str | None = None, size: int | None = None) -> None:
-    """Remember where HEAD and its reflog are now, without recording what led there."""
-    writer.journal.run(
-        "INSERT OR REPLACE INTO worktree VALUES (?, ?, ?, ?)",
-        (repo.git_dir, read_head(repo) if head is None else head, reflog_size(repo) if size is None else size, now_ms()),
-    )
 
 
 def record_rewrites(writer: Writer, repo: GitDir, how: str, text: str, making: Making) -> None:

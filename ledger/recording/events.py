@@ -12,10 +12,9 @@ from ledger.agents import registry
 from ledger.errors import FormatError
 from ledger.recording import calls, spool
 from ledger.recording.claims import read_claims
-from ledger.recording.commits import Making, note_head, record_commit, record_moves, record_rewrites
 from ledger.recording.facts import Setting, note_gap, record_observation
+from ledger.recording.heads import Making, note_head, notice_moves
 from ledger.recording.writer import Writer, now_ms
-from ledger.repo.commits import is_oid
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import is_rebasing, read_head
 
@@ -110,6 +109,8 @@ def _record_agent(writer: Writer, repo: GitDir, event: Event) -> None:
 
 
 def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ancestors: list[str] | None) -> None:
+    from ledger.recording.commits import record_commit, record_rewrites
+
     name = event.arguments[0] if event.arguments else ""
     claims = read_claims(event.environ)
     making = Making("hook" if live else "spool", "git" if live else "spool", claims, ancestors, event.at_ms)
@@ -122,9 +123,8 @@ def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ances
         record_commit(writer, repo, read_head(repo), making)
     else:
         for oid in event.arguments[1:2]:
-            if is_oid(oid):
-                record_commit(writer, repo, oid, making)
-    record_moves(writer, repo, making)
+            record_commit(writer, repo, oid, making)
+    notice_moves(writer, repo, making)
 
 
 def _record_spooled(writer: Writer, repo: GitDir, item: spool.Spooled | str) -> None:

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 from ledger.core.fact import Fact, Observation, PayloadData
 from ledger.recording import calls
 from ledger.recording.ancestry import nearest
-from ledger.recording.commits import Making, record_moves
+from ledger.recording.heads import Making, notice_moves
 from ledger.recording.writer import Writer, now_ms
-from ledger.repo.commits import identity
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import read_head
 from ledger.store.state import read_regular_file
@@ -36,7 +35,7 @@ class Setting(NamedTuple):
 def record_observation(writer: Writer, seen: Observation, setting: Setting) -> list[int]:
     """Append the facts of one event, and the commits that were made since the last; return the facts' seqs."""
     seqs: list[int] = []
-    record_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms))
+    notice_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms))
     touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)
     for fact in seen.facts:
         fact = _with_plan_file(fact, seen.plan_file)
@@ -172,6 +171,8 @@ def _with_principal(
 ) -> tuple[dict[str, PayloadData], dict[str, Any]]:
     """Add who asked: the OS user, which is observed, and git's identity, which is a setting and so a claim."""
     import pwd
+
+    from ledger.repo.commits import identity
 
     uid = os.getuid()
     try:

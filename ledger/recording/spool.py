@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -63,7 +63,7 @@ def spool_event(
         "cwd": os.fsencode(cwd).decode("utf-8", "replace"),
         "arguments": [os.fsencode(word).decode("utf-8", "replace") for word in arguments],
         "environ": dict(environ),
-        "data": b64encode(data).decode("ascii"),
+        "data": b2a_base64(data, newline=False).decode("ascii"),
     }
     path = os.path.join(folder, f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}.json")
     write_file(path, json.dumps(value, ensure_ascii=True).encode("ascii"))
@@ -133,4 +133,4 @@ def _parse(path: str, git: bool, value: dict[str, Any]) -> Spooled:
     if value["door"] == "git" and arguments[:1] and arguments[0] not in GIT_EVENTS:
         raise ValueError("not a git event we record")
     environ = {str(name): str(text) for name, text in value["environ"].items()}
-    return Spooled(path, git, value["door"], at_ms, value["cwd"], arguments, environ, b64decode(value["data"], validate=True))
+    return Spooled(path, git, value["door"], at_ms, value["cwd"], arguments, environ, a2b_base64(value["data"], strict_mode=True))

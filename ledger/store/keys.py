@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple, Protocol
 
 from ledger.core import sshsig
@@ -98,7 +98,7 @@ def load_signer(state: str, name: str) -> FileSigner | AgentSigner:
         )
     try:
         storage, public, secret = line.decode("ascii").rstrip("\n").split(" ")
-        public_key, where = b64decode(public, validate=True), b64decode(secret, validate=True)
+        public_key, where = a2b_base64(public, strict_mode=True), a2b_base64(secret, strict_mode=True)
     except ValueError as error:
         raise KeyUnavailable(f"the key {path} is damaged", remedy="restore it from a backup") from error
     if key_name(public_key) == name and storage == "file" and len(where) == 32:
@@ -114,7 +114,8 @@ def store_key(state: str, signer: FileSigner | AgentSigner, *, current: bool) ->
     make_folder(keys_dir(state))
     where = signer.seed if isinstance(signer, FileSigner) else os.fsencode(signer.socket)
     name = key_name(signer.public_key)
-    line = f"{signer.storage} {b64encode(signer.public_key).decode()} {b64encode(where).decode()}\n"
+    words = [signer.storage, *(b2a_base64(data, newline=False).decode("ascii") for data in (signer.public_key, where))]
+    line = " ".join(words) + "\n"
     write_file(os.path.join(keys_dir(state), name + ".key"), line.encode("ascii"), mode=0o600)
     public = f"{sshsig.format_public_key(signer.public_key)} git-ledger\n"
     write_file(os.path.join(keys_dir(state), name + ".pub"), public.encode("ascii"), mode=0o644)

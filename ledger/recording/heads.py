@@ -1,0 +1,43 @@
+"""Whether HEAD moved since it was last looked at: the cheap question of every event. What a yes needs is loaded only then."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ledger.recording.claims import Claims
+from ledger.recording.writer import Writer, now_ms
+from ledger.repo.gitdir import GitDir
+from ledger.repo.heads import read_head, reflog_size
+
+
+class Making(NamedTuple):
+    """How a commit came to our knowledge: by which surface, with which claims, and from which processes it descends."""
+
+    via: str
+    source: str = "git"
+    claims: Claims = Claims()
+    ancestors: list[str] | None = None
+    at_ms: int | None = None
+
+
+def notice_moves(writer: Writer, repo: GitDir, making: Making) -> None:
+    """Append what HEAD did since it was last looked at, if it did anything."""
+    if seen_head(writer, repo) == (read_head(repo), reflog_size(repo)):
+        return
+    from ledger.recording.commits import record_moves
+
+    record_moves(writer, repo, making)
+
+
+def seen_head(writer: Writer, repo: GitDir) -> tuple[str, int] | None:
+    """Return HEAD and the size of its reflog as last seen in this work tree, or None."""
+    row = writer.journal.one("SELECT head, reflog_size FROM worktree WHERE path = ?", (repo.git_dir,))
+    return None if row is None else (str(row[0]), int(row[1]))
+
+
+def note_head(writer: Writer, repo: GitDir, head: str | None = None, size: int | None = None) -> None:
+    """Remember where HEAD and its reflog are now, without recording what led there."""
+    writer.journal.run(
+        "INSERT OR REPLACE INTO worktree VALUES (?, ?, ?, ?)",
+        (repo.git_dir, read_head(repo) if head is None else head, reflog_size(repo) if size is None else size, now_ms()),
+    )
