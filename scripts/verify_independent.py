@@ -10,8 +10,9 @@ present; and, with --repo, what git says about roots, recorded commits and the t
 LOG is a file with one record a line ("-": standard input), or the SQLite journal of a log.
 
 Verdicts: `invalid` (bytes, links, signatures, keys, roots, commit facts or payloads are wrong), `diverged` (a head or trailer
-names another record at a place that the log has), `incomplete` (a head or trailer names a record beyond the log, or the history
-is too shallow to hold the roots), `consistent`. The worst one found is the answer.
+names another record at a place that the log has), `incomplete` (a head or trailer names a record beyond the log, the history is
+too shallow to hold the roots, or a journal lacks a payload that no entry says was erased), `consistent`. The worst one found is
+the answer.
 
 Exit: 0 consistent, 1 any other verdict, 2 usage, 3 could not check.
 
@@ -433,6 +434,7 @@ class Chain:
         self.hashes: dict[int, str] = {}
         self.commits: list[tuple[int, dict[str, Any]]] = []  # seq and body of each commit.recorded
         self.payloads: dict[tuple[int, str], tuple[str, int]] = {}  # (seq, name) → commitment, size
+        self.erased: set[tuple[int, str]] = set()  # what a payload.erased names
         self.genesis: dict[str, Any] | None = None
 
     def take(self, line: "Line") -> None:
@@ -522,6 +524,11 @@ class Chain:
             self.findings.info("kind.unknown", seq, f"unknown kind {entry['kind']}")
         if entry["kind"] == "commit.recorded":
             self.commits.append((seq, entry["body"]))
+        if entry["kind"] == "payload.erased":
+            named = entry["body"].get("payloads")
+            for item in named if isinstance(named, list) else []:
+                if isinstance(item, dict) and is_count(item.get("seq")) and isinstance(item.get("name"), str):
+                    self.erased.add((item["seq"], item["name"]))
         for reference in entry.get("payloads", []):
             self.payloads.setdefault((seq, reference["name"]), (reference["commitment"], reference["size"]))
 
@@ -575,11 +582,13 @@ def read_rows(connection: sqlite3.Connection) -> Iterator[Line]:
 
 
 def check_payloads(connection: sqlite3.Connection, chain: Chain) -> None:
-    """Compare every payload that is present with what its record commits to (§ 5)."""
+    """Compare every payload that is present with what its record commits to (§ 5), and report those that vanished."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'payload'").fetchone() is None:
         return
+    missing = chain.payloads.keys() - chain.erased
     for seq, name, salt, data in connection.execute("SELECT seq, name, salt, bytes FROM payload ORDER BY seq, name"):
         place = seq if isinstance(seq, int) else None
+        missing.discard((seq, name))
         expected = chain.payloads.get((seq, name))
         if expected is None:
             chain.findings.add("payload.mismatch", place, f"no record commits to payload {shown(name)}")
@@ -587,6 +596,9 @@ def check_payloads(connection: sqlite3.Connection, chain: Chain) -> None:
             chain.findings.add("payload.mismatch", place, f"payload {shown(name)} is not bytes with a salt of 32 bytes")
         elif expected != (hashlib.sha256(b"ledger-payload-v1" + salt + data).hexdigest(), len(data)):
             chain.findings.add("payload.mismatch", place, f"payload {shown(name)} is not what its record commits to")
+    for seq, name in sorted(missing):
+        message = f"payload {shown(name)} is gone, and no entry says that it was erased"
+        chain.findings.add("payload.missing", seq, message, verdict="incomplete")
 
 
 # --- Trust: OpenSSH's allowed_signers (ssh-keygen(1), ALLOWED SIGNERS) ------------------------------------------------------
@@ -761,14 +773,14 @@ class Repository:
         roots = genesis["body"].get("roots")
         here = [root for root in roots if isinstance(root, str) and root in reachable] if isinstance(roots, list) else []
         if roots == []:
-            self._check_first_commit(reachable)
+            self._check_recorded_roots(reachable)
         elif not any(commit and not commit.parents for _, commit, _ in read_commits(self.path, here)):
             self._add_roots("none of the log's roots is a root commit of this repository")
 
-    def _check_first_commit(self, reachable: set[str]) -> None:
-        first = self.chain.commits[0][1].get("oid") if self.chain.commits else None
-        if first in self.recorded_here and first not in reachable:
-            self._add_roots("the first recorded commit is reachable from no ref")
+    def _check_recorded_roots(self, reachable: set[str]) -> None:
+        # The first alone will not do: people amend first commits, which leaves them here and unreachable.
+        if self.recorded_here and self.recorded_here.isdisjoint(reachable):
+            self._add_roots("no recorded commit that is here is reachable from a ref")
 
     def _add_roots(self, message: str) -> None:
         if self.is_shallow:
@@ -798,10 +810,10 @@ def check_head(chain: Chain, head: str, where: str) -> None:
     seq = int(number)
     if log != chain.name or seq > MAX_INTEGER:
         return
-    if seq not in chain.hashes:
+    if seq not in chain.hashes and seq >= chain.next_seq:
         chain.findings.add("trailer.beyond", seq, f"{where} names a record that the log does not have", verdict="incomplete")
-    elif chain.hashes[seq] != record_hash:
-        message = f"{where} names record {record_hash}, the log has {chain.hashes[seq]}"
+    elif chain.hashes.get(seq) != record_hash:
+        message = f"{where} names record {record_hash}, the log has {chain.hashes.get(seq, 'none there')}"
         chain.findings.add("trailer.mismatch", seq, message, verdict="diverged")
 
 
