@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
 
-from ledger.core.chain import Chain
+from ledger.core.chain import Break, Chain
 from ledger.core.ed25519 import check_sshsig
 from ledger.core.entry import GENESIS_PREV, Entry, Record, log_id
 from ledger.errors import FormatError
 from ledger.store.reader import JournalReader
 from ledger.verify.hashes import RecordHashes
-from ledger.verify.notes import Notes
+from ledger.verify.notes import ORDINARY, Notes
 from ledger.verify.payloads import Payloads
 from ledger.verify.records import RecordReader
 from ledger.verify.signatures import Signatures
@@ -60,7 +60,7 @@ def walk(
     payloads = Payloads(log, journal.payloads(), findings)
     read = RecordReader().read
     put, note, sign = walked.hashes.put, notes.take, signatures.take
-    done = 0
+    done, latest = 0, ""
     for row, data in journal.records(_FROM_THE_FIRST):
         done += 1
         if not done % _STEP:
@@ -68,32 +68,35 @@ def walk(
         if type(data) is not bytes:
             findings.add("record.form", log, row, "the row holds no bytes", "bytes", type(data).__name__)
             data = b""
-        digest = sha256(data)
+        digest = sha256(data).digest()
+        record_hash = digest.hex()
         try:
             record = read(data, chain.head)
         except FormatError as error:
             findings.add("record.form", log, row, f"not a well-formed record: {error.message}")
-            chain.size, chain.head = row + 1, digest.hexdigest()
-            put(row, digest.digest())
+            chain.size, chain.head = row + 1, record_hash
+            put(row, digest)
+            payloads.skip(row)
             continue
         entry = record.entry
-        seq = entry.seq
+        seq, at, kind = entry.seq, entry.at, entry.kind
         if seq != row:
             findings.add("journal.row", log, row, "the row's number is not its entry's seq", row, seq)
         signer = chain.public_key
-        breaks = chain.follow(entry, digest.hexdigest(), log_id(record.entry_bytes) if not seq else None)
-        for found in breaks:
-            findings.add(found.code, log, seq, found.message, found.expected, found.found)
+        breaks = chain.follow(entry, record_hash, None if seq else log_id(record.entry_bytes))
+        if breaks:
+            _report(breaks, log, seq, findings)
         if chain.public_key is not signer:
             signer = _change_key(walked, record, chain, signer)
-        if seq and entry.kind == "log.opened":
-            findings.add("genesis.kind", log, seq, "log.opened occurs behind the genesis")
-        put(seq, digest.digest())
+        put(seq, digest)
         if signer is not None:
             sign(record, signer)
         if entry.payloads:
             payloads.take(entry)
-        note(entry)
+        if kind not in ORDINARY:
+            note(entry)
+        if at >= latest or notes.is_day_earlier(entry, latest):
+            latest = at
     walked.size, walked.head = chain.size, chain.head
     if not done:
         findings.add("log.empty", log, None, "the journal holds no records, not even a genesis")
@@ -101,6 +104,11 @@ def walk(
     payloads.finish(frozenset(notes.erased))
     progress(done)
     return walked
+
+
+def _report(breaks: list[Break], log: str, seq: int, findings: Findings) -> None:
+    for found in breaks:
+        findings.add(found.code, log, seq, found.message, found.expected, found.found)
 
 
 def _change_key(walked: Walked, record: Record, chain: Chain, before: bytes | None) -> bytes | None:

@@ -32,25 +32,30 @@ class Notes:
         self.erased: set[tuple[int, str]] = set()  # (seq, payload name)
         self._gaps: list[int] = []
         self._unknown: dict[str, list[int]] = {}
+        self._reopened: list[int] = []
         self._paused: int | None = None
-        self._latest = ""
         self._backwards: list[tuple[int, str, str]] = []
 
     def take(self, entry: Entry) -> None:
-        """Look at one entry. Most are of no interest here, so this is quick."""
-        if entry.at < self._latest:
-            self._take_earlier(entry)
-        else:
-            self._latest = entry.at
+        """Look at one entry whose kind is not one of the ORDINARY."""
         take = _TAKERS.get(entry.kind)
         if take is not None:
             take(self, entry)
-        elif entry.kind not in KINDS:
+        else:
             self._unknown.setdefault(entry.kind, []).append(entry.seq)
+
+    def is_day_earlier(self, entry: Entry, latest: str) -> bool:
+        """Say whether `entry` claims a time more than a day before `latest`, which an earlier one claimed; keep that in mind."""
+        if datetime.fromisoformat(latest) - datetime.fromisoformat(entry.at) <= _DAY:
+            return False
+        self._backwards.append((entry.seq, latest, entry.at))
+        return True
 
     def report(self, findings: Findings) -> None:
         """Report what was gathered: one finding for each sort, not one for each entry."""
         log = self._log
+        for seq in self._reopened:
+            findings.add("genesis.kind", log, seq, "log.opened occurs behind the genesis")
         if self._gaps:
             message = f"{len(self._gaps)} times something could not be recorded or understood: {_listed(self._gaps)}"
             findings.add("gap.noted", log, self._gaps[0], message)
@@ -61,11 +66,6 @@ class Notes:
             findings.add("kind.unknown", log, seqs[0], message)
         for seq, latest, at in self._backwards[:MAX_NAMED]:
             findings.add("time.backwards", log, seq, "the clock went back by more than a day", latest, at)
-
-    def _take_earlier(self, entry: Entry) -> None:
-        if datetime.fromisoformat(self._latest) - datetime.fromisoformat(entry.at) > _DAY:
-            self._backwards.append((entry.seq, self._latest, entry.at))
-            self._latest = entry.at
 
     def _take_gap(self, entry: Entry) -> None:
         self._gaps.append(entry.seq)
@@ -82,6 +82,10 @@ class Notes:
             if type(trailer) is dict and trailer.get("genuine") is False and type(trailer.get("line")) is str and type(oid) is str:
                 self.disowned.add((oid, trailer["line"]))
 
+    def _take_opening(self, entry: Entry) -> None:
+        if entry.seq:
+            self._reopened.append(entry.seq)
+
     def _take_erasure(self, entry: Entry) -> None:
         erased = entry.body.get("payloads")
         for item in erased if type(erased) is list else ():
@@ -90,12 +94,17 @@ class Notes:
 
 
 _TAKERS = {
+    "log.opened": Notes._take_opening,
     "gap.noted": Notes._take_gap,
     "recording.paused": Notes._take_pause,
     "recording.resumed": Notes._take_pause,
     "commit.recorded": Notes._take_commit,
     "payload.erased": Notes._take_erasure,
 }
+
+
+# Kinds of which nothing has to be noted: nearly all entries.
+ORDINARY = KINDS - _TAKERS.keys()
 
 
 def _listed(seqs: list[int]) -> str:

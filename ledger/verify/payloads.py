@@ -23,6 +23,7 @@ class Payloads:
         self._rows = rows
         self._findings = findings
         self._row: Row | None = next(rows, None)
+        self._unreadable: set[int] = set()
         self._absent: list[tuple[int, str]] = []
 
     def take(self, entry: Entry) -> None:
@@ -44,6 +45,10 @@ class Payloads:
                     self._mismatch(entry.seq, ref.name, "is not what its entry commits to", ref.commitment, found)
             self._row = next(self._rows, None)
 
+    def skip(self, seq: int) -> None:
+        """Take note that record `seq` cannot be read, which is reported; what payloads it had cannot be known."""
+        self._unreadable.add(seq)
+
     def finish(self, erased: frozenset[tuple[int, str]]) -> None:
         """Report what is left over, and what is gone without being among the `erased`."""
         while self._row is not None:
@@ -60,6 +65,8 @@ class Payloads:
             self._row = next(self._rows, None)
 
     def _report_stray(self, row: Row) -> None:
+        if row[0] in self._unreadable:
+            return
         self._mismatch(row[0] if type(row[0]) is int else None, str(row[1])[:80], "belongs to no entry that commits to it")
 
     def _mismatch(self, seq: int | None, name: str, what: str, expected: str | None = None, found: str | None = None) -> None:

@@ -19,21 +19,23 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-import orjson
+from orjson import OPT_SORT_KEYS, OPT_STRICT_INTEGER, dumps, loads
 
 from ledger.core.canonical import MAX_INTEGER
 from ledger.core.entry import GENESIS_PREV, MAX_NAME_CHARACTERS, MAX_RECORD_BYTES, Entry, Record, parse_record
-from ledger.core.kinds import SOURCES
 from ledger.core.payload import PayloadRef
 
-_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_CANONICAL = OPT_SORT_KEYS | OPT_STRICT_INTEGER
 _ALWAYS = ("actor", "at", "body", "key", "kind", "log", "prev", "seq", "source", "v")
 _SOMETIMES = ("call", "cause", "payloads", "session", "turn")
 _ORDER = _ALWAYS + _SOMETIMES
 _PAYLOAD_MEMBERS = ["commitment", "media", "name", "size"]
 _BODY_DEPTH = 14  # a record may nest 16 deep: the record itself, its entry, then the body
 _SUFFIX_BYTES = 98
+_MAX_END = MAX_RECORD_BYTES - _SUFFIX_BYTES
 _MAX_REMEMBERED = 4096
+
+fromhex = bytes.fromhex
 
 _has_four_bytes = re.compile(rb"[\xf0-\xf4]").search
 _is_hash = re.compile(r"[0-9a-f]{64}").fullmatch
@@ -55,14 +57,14 @@ class RecordReader:
     """Reads the records of one log, remembering what it has seen to be well-formed."""
 
     def __init__(self) -> None:
-        self._shapes: dict[tuple[str, ...], tuple[itemgetter[Any], int]] = {}
-        self._keys: set[str] = set()
-        self._logs: set[str] = set()
-        self._kinds: set[str] = set()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._shapes: dict[tuple[str, ...], tuple[Callable[[tuple[Any, ...]], tuple[Any, ...]], int]] = {}
+        self._places: set[tuple[str, str]] = set()  # (log, key)
+        self._sayers: set[tuple[str, str, int, str, str | None]] = set()  # (kind, source, members of actor, its type, its name)
         self._minutes: set[str] = set()
-        self._actors: set[tuple[int, str, str | None]] = set()
-        self._names: set[str] = set()
-        self._media: set[str] = set()
+        self._payloads: set[tuple[str, str]] = set()  # (name, media)
         self._remembered = 0
 
     def read(self, data: bytes, prev: str) -> Record:
@@ -71,29 +73,25 @@ class RecordReader:
         `prev` is a record hash that the entry probably names; it only saves time.
         """
         try:
-            return self._read(data, prev)
+            end = len(data) - _SUFFIX_BYTES
+            if end > _MAX_END or data[:9] != b'{"entry":' or data[end : end + 8] != b',"sig":"' or data[-2:] != b'"}':
+                raise _Doubt
+            encoded = data[end + 8 : -2]
+            signature = a2b_base64(encoded)
+            if len(signature) != 64 or b2a_base64(signature, newline=False) != encoded:
+                raise _Doubt
+            entry_bytes = data[9:end]
+            if not entry_bytes.isascii() and _has_four_bytes(entry_bytes):
+                raise _Doubt
+            members = loads(entry_bytes)
+            if type(members) is not dict or dumps(members, option=_CANONICAL) != entry_bytes:
+                raise _Doubt
+            return _new_record((self._build(members, prev), entry_bytes, signature))
         except (_Doubt, KeyError, TypeError, ValueError):
-            # TypeError: something unhashable or not serialisable. ValueError: not JSON, not base64.
+            # KeyError: an unknown set of members. TypeError: something unhashable. ValueError: not JSON, not base64.
             record = parse_record(data)
             self._remember(record)
             return record
-
-    def _read(self, data: bytes, prev: str) -> Record:
-        size = len(data)
-        end = size - _SUFFIX_BYTES
-        if size > MAX_RECORD_BYTES or data[:9] != b'{"entry":' or data[end : end + 8] != b',"sig":"' or data[-2:] != b'"}':
-            raise _Doubt
-        encoded = data[end + 8 : -2]
-        signature = a2b_base64(encoded)
-        if len(signature) != 64 or b2a_base64(signature, newline=False) != encoded:
-            raise _Doubt
-        entry_bytes = data[9:end]
-        if not entry_bytes.isascii() and _has_four_bytes(entry_bytes):
-            raise _Doubt
-        members = orjson.loads(entry_bytes)
-        if type(members) is not dict or orjson.dumps(members, option=_CANONICAL) != entry_bytes:
-            raise _Doubt
-        return _new_record((self._build(members, prev), entry_bytes, signature))
 
     def _build(self, members: dict[str, Any], prev: str) -> Entry:
         # `pick` puts the values of a known set of members into the order of _ORDER, with None for what is absent.
@@ -106,20 +104,15 @@ class RecordReader:
             or not 0 < seq <= MAX_INTEGER
             or type(v) is not int
             or v != 1
-            or log not in self._logs
-            or key not in self._keys
-            or kind not in self._kinds
-            or source not in SOURCES
-            or type(at) is not str
+            or (log, key) not in self._places
+            or type(actor) is not dict
+            or (kind, source, len(actor), actor["type"], actor.get("name")) not in self._sayers
             or at[:17] not in self._minutes
             or at[17:19] not in _SECONDS
             or at[19:] not in _MILLISECONDS
-            or type(actor) is not dict
-            or (len(actor), actor["type"], actor.get("name")) not in self._actors
             or type(body) is not dict
             or (named != prev and not _is_hash(named))
             or named == GENESIS_PREV
-            or (absent != 5 and (call, cause, payloads, session, turn).count(None) != absent)
         ):
             raise _Doubt
         for value in body.values():
@@ -127,6 +120,8 @@ class RecordReader:
                 _check_deep(value, _BODY_DEPTH - 1)
         if absent == 5:
             return _new_entry((v, log, seq, named, key, at, kind, source, actor, body, None, None, None, None, ()))
+        if (call, cause, payloads, session, turn).count(None) != absent:
+            raise _Doubt
         for text in (session, turn, call):
             if text is not None and (type(text) is not str or not 0 < len(text) <= MAX_NAME_CHARACTERS):
                 raise _Doubt
@@ -145,11 +140,10 @@ class RecordReader:
                 raise _Doubt
             commitment, media, name, size = item.values()
             if (
-                name not in self._names
+                (name, media) not in self._payloads
                 or name <= before
-                or media not in self._media
-                or bytes.fromhex(commitment).hex() != commitment  # quicker than a pattern, and as strict
                 or len(commitment) != 64
+                or fromhex(commitment).hex() != commitment  # quicker than a pattern, and as strict
                 or type(size) is not int
                 or not 0 <= size <= MAX_INTEGER
             ):
@@ -163,21 +157,18 @@ class RecordReader:
         entry = record.entry
         self._remembered += 1
         if self._remembered > _MAX_REMEMBERED:
-            self.__init__()  # type: ignore[misc]  # back to knowing nothing
+            self._forget()
         values = (entry.call, entry.cause, entry.payloads or None, entry.session, entry.turn)
         present = [name for name, value in zip(_SOMETIMES, values, strict=True) if value is not None]
         names = sorted((*_ALWAYS, *present))
         places = [names.index(name) if name in names else -1 for name in _ORDER]
         self._shapes[tuple(names)] = itemgetter(*places), len(_SOMETIMES) - len(present)
-        self._keys.add(entry.key)
         if entry.log:
-            self._logs.add(entry.log)
-        self._kinds.add(entry.kind)
+            self._places.add((entry.log, entry.key))
+        self._sayers.add((entry.kind, entry.source, len(entry.actor), entry.actor["type"], entry.actor.get("name")))
         self._minutes.add(entry.at[:17])
-        self._actors.add((len(entry.actor), entry.actor["type"], entry.actor.get("name")))
         for ref in entry.payloads:
-            self._names.add(ref.name)
-            self._media.add(ref.media)
+            self._payloads.add((ref.name, ref.media))
 
 
 def _check_deep(value: Any, depth: int) -> None:
