@@ -27,21 +27,22 @@ from ledger.recorder import Recorder
 from ledger.recording import spool
 from ledger.recording.ancestry import ancestors
 from ledger.recording.claims import pick
-from ledger.recording.events import MAX_EVENT_BYTES, Event, record_event
+from ledger.recording.events import MAX_EVENT_BYTES, Event, record_event, say
 from ledger.repo.gitdir import GitDir, find_repository, repository_of_hook
 from ledger.store import state as places
 
 
 def main(argv: list[str]) -> int:
     """Record one event and return the exit code."""
+    _open_descriptors()
     state_option, words = _arguments(argv)
     if not words:
-        print("usage: python -I -m ledger.hook [--state DIR] AGENT | git EVENT [ARGUMENT …]", file=sys.stderr)
+        say("usage: python -I -m ledger.hook [--state DIR] AGENT | git EVENT [ARGUMENT …]")
         return 0
     event = _read_event(words)
     try:
         repo = _repository(event)
-    except NoRepository:
+    except (NoRepository, OSError):
         return 0
     state = places.find_state(state_option, repo.common_dir)
     recorder = None
@@ -56,6 +57,15 @@ def main(argv: list[str]) -> int:
         return _failed(error, event, repo, state, recorder)
 
 
+def _open_descriptors() -> None:
+    """Open what the agent closed of 0, 1 and 2: else our files would get these numbers, and whatever is printed would go there."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
 def _arguments(argv: list[str]) -> tuple[str | None, list[str]]:
     if argv[:1] == ["--state"]:
         return (argv[1] if len(argv) > 1 else None), argv[2:]
@@ -67,7 +77,10 @@ def _read_event(words: list[str]) -> Event:
     kept, size, digest = [], 0, hashlib.sha256()
     wants_input = words[0] != "git" or words[1:2] == ["post-rewrite"]
     while wants_input:
-        chunk = os.read(0, 1 << 20)
+        try:
+            chunk = os.read(0, 1 << 20)
+        except OSError:
+            break  # a folder, say: what came so far is judged like any other event
         if not chunk:
             break
         if size <= MAX_EVENT_BYTES:
@@ -75,7 +88,11 @@ def _read_event(words: list[str]) -> Event:
         size += len(chunk)
         digest.update(chunk)
     at_ms = time.time_ns() // 1_000_000
-    return Event(words[0], tuple(words[1:]), b"".join(kept), size, digest.hexdigest(), os.getcwd(), pick(os.environ), at_ms)
+    try:
+        cwd = os.getcwd()
+    except OSError:
+        cwd = ""  # removed under our feet
+    return Event(words[0], tuple(words[1:]), b"".join(kept), size, digest.hexdigest(), cwd, pick(os.environ), at_ms)
 
 
 def _repository(event: Event) -> GitDir:
@@ -117,7 +134,7 @@ def _failed(error: Exception, event: Event, repo: GitDir, state: str, recorder: 
     if kept and event.door == "git":
         return 0  # a git hook inside a sandbox: the next recorder signs it
     fate = "the event waits in the spool" if kept else "the event is lost"
-    print(f"ledger: not recorded ({fate}): {_printable(message)}. {_printable(remedy)}", file=sys.stderr)
+    say(f"not recorded ({fate}): {message}. {remedy}")
     required = recorder is not None and recorder.clone.settings.get("required") is True
     return 2 if required else 0
 
@@ -143,12 +160,7 @@ def _spool(event: Event, repo: GitDir, state: str, recorder: Recorder | None) ->
     return False
 
 
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    sys.stderr.flush()
     # Nothing is left to do: what was recorded is durable, and tearing down the interpreter would cost the agent milliseconds.
     os._exit(code)

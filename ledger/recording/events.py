@@ -105,7 +105,7 @@ def _record_agent(writer: Writer, repo: GitDir, event: Event) -> None:
     except (FormatError, RecursionError) as error:
         why = error.message if isinstance(error, FormatError) else "nested too deeply"
         note_gap(writer, "event-not-understood", size=event.size, digest=event.digest, agent=event.door, event=name, why=why)
-        _say(f"an event of {event.door} was not understood ({why}); its size and digest are recorded")
+        say(f"an event of {event.door} was not understood ({why}); its size and digest are recorded")
 
 
 def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ancestors: list[str] | None) -> None:
@@ -142,8 +142,10 @@ def resume_here(writer: Writer, repo: GitDir) -> None:
         calls.close_call(writer.journal, call)
 
 
-def _say(text: str) -> None:
-    import sys
-
+def say(text: str) -> None:
+    """Write one line to standard error; where nobody reads it any more, that must not cost us the event."""
     printable = "".join(character if character.isprintable() else "?" for character in text)
-    print(f"ledger: {printable}", file=sys.stderr)
+    try:
+        os.write(2, f"ledger: {printable}\n".encode("utf-8", "replace"))
+    except OSError:
+        pass
