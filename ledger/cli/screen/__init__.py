@@ -36,9 +36,13 @@ def console(*, stderr: bool = False, record: bool = False, width: int | None = N
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, for programs; what could steer a terminal is written as an escape."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    sys.stdout.write(_BEYOND_ASCII.sub(_escape, text) + "\n")
+    sys.stdout.write(json_text(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
     sys.stdout.flush()
+
+
+def json_text(text: str) -> str:
+    """Return JSON with an escape for every character that could steer a terminal, or that it cannot show."""
+    return _BEYOND_ASCII.sub(_escape, text)
 
 
 def print_lines(lines: list[tuple[str, str]]) -> None:

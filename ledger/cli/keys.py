@@ -1,0 +1,155 @@
+"""`ledger keys show | list | enroll | rotate`: who signs here, and how others come to trust it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from ledger.cli.enrolment import FOLDER, NAME, enroll, principal_for
+from ledger.cli.main import Place
+from ledger.core.sshsig import fingerprint, format_public_key
+from ledger.errors import KeyUnavailable, LedgerError, Refused, StoreError
+from ledger.repo.commits import identity
+from ledger.repo.gitdir import GitDir
+from ledger.store import keys
+from ledger.store.reader import JournalReader
+from ledger.store.state import Clone, journal_path
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def command() -> None:
+    """Show, list, enroll and rotate signing keys."""
+
+
+@command.command("show")
+@_JSON
+@click.pass_obj
+def show(place: Place, as_json: bool) -> None:
+    """Show the key that signs this clone's log: fingerprint, public key, and where it rests."""
+    signer = log_signer(place.state(), place.clone())
+    value = {**_describe(signer), "log": place.clone().log}
+    _print(value, as_json, list(value.items()))
+
+
+@command.command("list")
+@_JSON
+@click.pass_obj
+def list_keys(place: Place, as_json: bool) -> None:
+    """List this user's keys, and the logs that each one signs."""
+    place.clone()
+    state = place.state()
+    logs = _logs_by_key(state)
+    values = []
+    for name in _key_names(state):
+        try:
+            value: dict[str, Any] = _describe(keys.load_signer(state, name))
+        except LedgerError as error:
+            value = {"fingerprint": None, "storage": None, "public_key": None, "damaged": error.message}
+        values.append({**value, "current": name == keys.current_key(state), "logs": logs.get(name, [])})
+    from ledger.cli import screen
+    from ledger.cli.screen.status import render_keys
+
+    screen.print_json({"keys": values}) if as_json else render_keys(values)
+
+
+@command.command("enroll")
+@click.option("--principal", metavar="NAME", help="The name to trust the key under; ledger-<your git e-mail> if not given.")
+@_JSON
+@click.pass_obj
+def enroll_key(place: Place, principal: str | None, as_json: bool) -> None:
+    """Add this log's key to .ledger/allowed_signers in the work tree, for you to review and commit."""
+    repo = place.repository()
+    signer = log_signer(place.state(), place.clone())
+    if repo.work_tree is None:
+        raise Refused("a bare repository has no work tree to write to", remedy="enroll the key in a clone with one")
+    if principal is not None and principal_for(principal.removeprefix("ledger-")) != principal:
+        raise click.UsageError(f"{principal!r} is not ledger- and letters, digits, dots, hyphens, underscores or @")
+    name = principal or principal_for(_owner(repo))
+    line, added = enroll(repo.work_tree, name, signer.public_key)
+    path = f"{FOLDER}/{NAME}"
+    value = {"path": path, "line": line, "added": added, "principal": name, "fingerprint": fingerprint(signer.public_key)}
+    said = [("added" if added else "there already", line if added else value["fingerprint"])]
+    if added:
+        said.append(("now", f"git add {path} && git commit: only the committed file counts"))
+    _print(value, as_json, said)
+
+
+@command.command("rotate")
+@click.option("--to", metavar="PLACE", default="file", show_default=True, help="file, ssh-agent, or ssh-agent:SHA256:…")
+@_JSON
+@click.pass_obj
+def rotate(place: Place, to: str, as_json: bool) -> None:
+    """Let a new key sign this clone's log from now on; the old key signs the change, and the new one agrees to it."""
+    if to not in ("file", "ssh-agent") and not to.startswith("ssh-agent:SHA256:"):
+        raise click.UsageError(f"{to!r} is no place for a key: file, ssh-agent, or ssh-agent:SHA256:…")
+    old = log_signer(place.state(), place.clone(), required=False)
+    from ledger.recorder import rotate_key
+
+    new = rotate_key(place.repository(), place.state(), to)
+    before = None if old is None else fingerprint(old.public_key)
+    value = {"log": place.clone().log, "old": before, "new": new, "storage": to.partition(":")[0]}
+    _print(value, as_json, [*value.items(), ("now", "enroll it: ledger keys enroll")])
+
+
+def log_signer(state: str, clone: Clone, *, required: bool = True) -> Any:
+    """Return the signer of a clone's log. Raises KeyUnavailable, or returns None then where it is not `required`."""
+    try:
+        with JournalReader(journal_path(state, clone.log)) as reader:
+            name = reader.meta("key")
+        if not name:
+            raise KeyUnavailable(f"the journal of {clone.log} does not say which key signs it", remedy="run `ledger verify`")
+        return keys.load_signer(state, name)
+    except KeyUnavailable:
+        if required:
+            raise
+        return None
+
+
+def _describe(signer: keys.FileSigner | keys.AgentSigner) -> dict[str, Any]:
+    return {
+        "fingerprint": fingerprint(signer.public_key),
+        "storage": signer.storage,
+        "public_key": format_public_key(signer.public_key),
+    }
+
+
+def _key_names(state: str) -> list[str]:
+    try:
+        return sorted(name.removesuffix(".key") for name in os.listdir(keys.keys_dir(state)) if name.endswith(".key"))
+    except OSError:
+        return []
+
+
+def _logs_by_key(state: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    try:
+        logs = sorted(os.listdir(os.path.join(state, "logs")))
+    except OSError:
+        return {}
+    for log in logs:
+        try:
+            with JournalReader(journal_path(state, log)) as reader:
+                found.setdefault(reader.meta("key") or "", []).append(log)
+        except StoreError:
+            continue  # `ledger verify` says what is wrong with it
+    return found
+
+
+def _owner(repo: GitDir) -> str:
+    import pwd
+
+    try:
+        return identity(repo).get("git_email") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _print(value: dict[str, Any], as_json: bool, rows: list[tuple[str, Any]]) -> None:
+    from ledger.cli import screen
+    from ledger.cli.screen.status import render_rows
+
+    screen.print_json(value) if as_json else render_rows(rows)
