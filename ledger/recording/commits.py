@@ -75,10 +75,10 @@ def record_moves(writer: Writer, repo: GitDir, making: Making) -> None:
     if seen == (head, size) or is_rebasing(repo):
         return  # a rebase's intermediate commits are nobody's result; its end is seen when it is over
     if seen is not None:
-        moves = read_moves(repo, seen[1])
-        if moves:
-            _record_reflog(writer, repo, moves, making)
-        elif seen[0] != head and head:
+        moves = read_moves(repo, seen[1]) or []
+        _record_reflog(writer, repo, moves, making)
+        if head and head not in (seen[0], *(move.new for move in moves[-1:])):
+            # The reflog does not tell how HEAD came here: there is none, it was trimmed, or somebody wrote into it.
             for oid in new_commits(repo, seen[0], head, _MAX_NEW_COMMITS):
                 record_commit(writer, repo, oid, making)
     note_head(writer, repo, head, size)

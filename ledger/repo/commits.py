@@ -7,7 +7,7 @@ import zlib
 from typing import NamedTuple
 
 from ledger.repo.git import Child, pipe_git, run_git, start_git
-from ledger.repo.gitdir import GitDir
+from ledger.repo.gitdir import GitDir, read_plain
 
 _DIFF = ("diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
 
@@ -99,10 +99,10 @@ def _start_patch_id(repo: GitDir, oid: str) -> Child:
 
 def _read_loose(common_dir: str, oid: str) -> bytes | None:
     """Return a commit object's content where it is loose, as a commit that was just made is."""
+    data = read_plain(os.path.join(common_dir, "objects", oid[:2], oid[2:]), 1 << 24)
     try:
-        with open(os.path.join(common_dir, "objects", oid[:2], oid[2:]), "rb") as file:
-            header, _, content = zlib.decompress(file.read(1 << 24)).partition(b"\0")
-    except (OSError, zlib.error):
+        header, _, content = zlib.decompress(data or b"").partition(b"\0")
+    except zlib.error:
         return None
     return content if header.startswith(b"commit ") else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import NamedTuple
 
 from ledger.errors import NoRepository
@@ -53,12 +54,8 @@ def _git_dir_at(dot_git: str) -> str | None:
     if os.path.isdir(dot_git):
         real = os.path.realpath(dot_git)
         return real if _is_git_dir(real) else None
-    try:
-        with open(dot_git, "rb") as file:
-            first = file.read(8192)
-    except OSError:
-        return None
-    if not first.startswith(b"gitdir: "):
+    first = read_plain(dot_git, 8192)
+    if first is None or not first.startswith(b"gitdir: "):
         return None
     target = os.fsdecode(first[8:].rstrip(b"\r\n"))
     real = os.path.realpath(os.path.join(os.path.dirname(dot_git), target))
@@ -74,9 +71,30 @@ def _is_git_dir(path: str) -> bool:
 
 
 def _common_dir(git_dir: str) -> str:
-    try:
-        with open(os.path.join(git_dir, "commondir"), "rb") as file:
-            named = os.fsdecode(file.read(8192).rstrip(b"\r\n"))
-    except OSError:
+    named = read_plain(os.path.join(git_dir, "commondir"), 8192)
+    if named is None:
         return git_dir
-    return os.path.realpath(os.path.join(git_dir, named))
+    return os.path.realpath(os.path.join(git_dir, os.fsdecode(named.rstrip(b"\r\n"))))
+
+
+def read_plain(path: str, limit: int, start: int = 0) -> bytes | None:
+    """Return at most `limit` bytes of a file from byte `start` on, or None unless it is a regular file that can be read.
+
+    An agent can write a repository's files. Opening a FIFO would wait for ever, and a hook that waits records nothing.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        parts = []
+        while limit and (chunk := os.pread(descriptor, min(limit, 1 << 20), start)):
+            parts.append(chunk)
+            start, limit = start + len(chunk), limit - len(chunk)
+        return b"".join(parts)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from ledger.errors import RepoError
 from ledger.repo.git import run_git
-from ledger.repo.gitdir import GitDir
+from ledger.repo.gitdir import GitDir, read_plain
 
 _MAX_REFLOG_BYTES = 1 << 20
+_MAX_PACKED_BYTES = 256 << 20
+_MAX_VERB = 40
 
 
 class Move(NamedTuple):
@@ -26,10 +28,18 @@ class Move(NamedTuple):
 
 def read_head(repo: GitDir) -> str:
     """Return the commit id that HEAD names, or the empty string on an unborn branch."""
+    oid = _resolve_head(repo)
+    return oid if _is_hex(oid) else ""
+
+
+def _resolve_head(repo: GitDir) -> str:
+    """Return what HEAD names. An agent can write HEAD: no file outside the refs is read for it."""
     text = _read(os.path.join(repo.git_dir, "HEAD"))
     if not text.startswith("ref: "):
         return text
     ref = text[5:]
+    if not ref.startswith("refs/") or ".." in ref or "\0" in ref:
+        return ""
     if ref == "refs/heads/.invalid":  # reftable
         return _ask_git(repo)
     for folder in (repo.git_dir, repo.common_dir):
@@ -49,20 +59,15 @@ def reflog_size(repo: GitDir) -> int:
 
 def read_moves(repo: GitDir, start: int) -> list[Move] | None:
     """Return HEAD's moves since byte `start` of its reflog, or None where that cannot be said (trimmed, too much, no reflog)."""
-    try:
-        with open(os.path.join(repo.git_dir, "logs", "HEAD"), "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < start or size - start > _MAX_REFLOG_BYTES:
-                return None
-            if start:
-                file.seek(start - 1)
-                if file.read(1) != b"\n":
-                    return None
-            data = file.read()
-    except OSError:
+    path = os.path.join(repo.git_dir, "logs", "HEAD")
+    size = reflog_size(repo)
+    if size < start or size - start > _MAX_REFLOG_BYTES:
         return None
-    moves = [_parse_move(line) for line in data.split(b"\n") if line]
-    return None if None in moves else [move for move in moves if move is not None]
+    data = read_plain(path, _MAX_REFLOG_BYTES + 1, max(start - 1, 0))
+    if data is None or (start and not data.startswith(b"\n")):
+        return None
+    # A line that git would not write is passed over: it must not hide the others.
+    return [move for line in data.split(b"\n") if line and (move := _parse_move(line)) is not None]
 
 
 def is_rebasing(repo: GitDir) -> bool:
@@ -73,26 +78,27 @@ def is_rebasing(repo: GitDir) -> bool:
 def _parse_move(line: bytes) -> Move | None:
     head, _, message = line.partition(b"\t")
     ids = head.split(b" ", 2)
-    if len(ids) < 3 or len(ids[0]) not in (40, 64) or len(ids[1]) != len(ids[0]):
+    if len(ids) < 3:
+        return None
+    old, new = ids[0].decode("ascii", "replace"), ids[1].decode("ascii", "replace")
+    if not _is_hex(old) or not _is_hex(new):
         return None
     said = message.decode("utf-8", "replace")
-    return Move(ids[0].decode("ascii", "replace"), ids[1].decode("ascii", "replace"), said.partition(":")[0], "Merge made" in said)
+    # The message is whatever GIT_REFLOG_ACTION says, so it may be long.
+    return Move(old, new, said.partition(":")[0][:_MAX_VERB], "Merge made" in said)
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) in (40, 64) and not text.strip("0123456789abcdef")
 
 
 def _read(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return file.read(4096).decode("utf-8", "surrogateescape").strip()
-    except OSError:
-        return ""
+    data = read_plain(path, 4096)
+    return "" if data is None else data.decode("utf-8", "surrogateescape").strip()
 
 
 def _read_packed(common_dir: str, ref: str) -> str:
-    try:
-        with open(os.path.join(common_dir, "packed-refs"), "rb") as file:
-            data = file.read()
-    except OSError:
-        return ""
+    data = read_plain(os.path.join(common_dir, "packed-refs"), _MAX_PACKED_BYTES) or b""
     at = data.find(b" " + ref.encode("utf-8", "surrogateescape") + b"\n")
     if at < 0:
         return ""
