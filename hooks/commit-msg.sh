@@ -7,6 +7,12 @@ here=${0%/*}
 
 run_chained "$@" || exit
 
+if [ -e "$1.ledger-template" ]; then
+	template=$(git stripspace -s <"$1.ledger-template")
+	rm -f "$1.ledger-template"
+	[ "$(git stripspace -s <"$1")" != "$template" ] || exit 0
+fi
+
 read_head || exit 0
 # The usual case needs no child process: prepare-commit-msg has added the trailer.
 [ "$GIT_EDITOR" != : ] || scan "$1" || exit 0

@@ -7,6 +7,16 @@ here=${0%/*}
 
 run_chained "$@" || exit
 
+# git refuses a template that nobody edited. commit-msg cannot see what the template was, so it is kept for it.
+if [ "$2" = template ]; then
+	rm -f "$1.ledger-template"
+	(
+		set -C # never through a link that somebody laid there
+		cat <"$1" >"$1.ledger-template"
+	)
+	exit 0
+fi
+
 # GIT_EDITOR is `:` where no editor will open (githooks(5)); where one does, commit-msg adds the trailer, or git's abort on
 # an empty message would be defeated. So it does where another commit-msg hook is to see the message first.
 [ "$GIT_EDITOR" = : ] && [ ! -x @CHAINED_COMMIT_MSG@ ] || exit 0

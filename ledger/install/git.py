@@ -48,6 +48,6 @@ def is_ignored(work_tree: str, path: str) -> bool:
     """Say whether git ignores the absolute `path`."""
     relative = os.path.relpath(path, work_tree)
     try:
-        return bool(run_git(["check-ignore", "-z", "--no-index", "--", relative], cwd=work_tree, check=False))
+        return bool(run_git(["check-ignore", "--no-index", "--", relative], cwd=work_tree, check=False))
     except RepoError:
         return False

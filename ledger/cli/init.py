@@ -1,0 +1,115 @@
+"""`ledger init`: from here on, what agents do in this repository is recorded."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from ledger.cli.main import Place
+from ledger.cli.screen import print_json
+from ledger.errors import Refused
+from ledger.repo.gitdir import GitDir
+
+
+@click.command()
+@click.option("--agents", metavar="NAMES", help="codex,claude-code, all or none; if not given, those found here.")
+@click.option("--scope", type=click.Choice(["project", "user"]), default="project", show_default=True, help="Whose agent settings.")
+@click.option("--key", metavar="WHERE", help="file (the default), ssh-agent or ssh-agent:SHA256:… for a new log.")
+@click.option("--store", type=click.Choice(["state", "git"]), help="Where the journal rests: git if the home folder does not last.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(place: Place, agents: str | None, scope: str, key: str | None, store: str | None, as_json: bool) -> None:
+    """Start recording in this repository.
+
+    Makes a signing key and a log, puts git hooks beside those that are there, and merges hooks into the settings of the agents
+    found here. Asks nothing, can be repeated, and `ledger deinit` puts every file back.
+    """
+    from ledger.cli.screen.install import render_init
+    from ledger.install import installer, interpreter
+    from ledger.install.githooks import switch_trailer
+    from ledger.recorder import begin_log
+    from ledger.store.lock import Lock
+    from ledger.store.state import find_clone, state_inside
+
+    repo = place.repository()
+    installer.check_repository(repo)
+    state = _choose_state(place, repo, store)
+    python = interpreter.find_interpreter()
+    interpreter.check_interpreter(repo, python)
+    interpreter.check_state(repo, state, inside=state_inside(repo.common_dir))
+    names = _choose_agents(agents, repo, state)
+    installer.plan_install(repo, state, python, names, scope)  # refuses before anything is made
+    settings = _first_settings(repo, state) if find_clone(state, repo.common_dir).clone is None else {}
+    begun = begin_log(repo, state, key=key, settings=settings)
+    with Lock(os.path.join(state, "clones", "install.lock"), wait_s=30.0):
+        done = installer.install(installer.plan_install(repo, state, python, names, scope))
+    clone = find_clone(state, repo.common_dir).clone
+    switch_trailer(repo.common_dir, clone is None or bool(clone.settings.get("trailer", True)))
+    result = {
+        **begun._asdict(),
+        "state": state,
+        "interpreter": python,
+        "scope": scope,
+        "agents": done.agents,
+        "changed": list(done.changed),
+        "notes": list(done.notes),
+        "to_do": _to_do(done.agents),
+    }
+    if as_json:
+        print_json(result)
+    else:
+        render_init(result)
+
+
+def _choose_state(place: Place, repo: GitDir, store: str | None) -> str:
+    """Return the state folder. Raises Refused where the repository's log rests in the other place already."""
+    from ledger.store.state import clone_path, state_inside
+
+    state, inside = place.state(), state_inside(repo.common_dir)
+    if store is None:
+        return state
+    if store == "git" and place.state_option:
+        raise click.UsageError("--state and --store git name two places")
+    wanted = inside if store == "git" else state
+    other = state if store == "git" else inside
+    if (os.path.exists(clone_path(other, repo.common_dir)) and other != wanted) or (store == "state" and state == inside):
+        raise Refused(f"this repository's log rests in {other} already", remedy="leave out --store, or `ledger deinit` first")
+    return wanted
+
+
+def _choose_agents(wanted: str | None, repo: GitDir, state: str) -> list[str]:
+    """Return the agents to wire, in our order: those named, else those found here and those wired already."""
+    from ledger.install.agents import AGENTS, find_agents
+    from ledger.install.manifest import read_manifest
+
+    if wanted is None:
+        assert repo.work_tree is not None
+        names = {*find_agents(repo.work_tree), *read_manifest(state, repo.common_dir).settings}
+    elif wanted in ("all", "none"):
+        names = set(AGENTS) if wanted == "all" else set()
+    else:
+        names = {name.strip() for name in wanted.split(",")}
+        if unknown := sorted(names - set(AGENTS)):
+            raise click.UsageError(f"--agents: {', '.join(unknown)} is not known here; there are {', '.join(AGENTS)}, all and none")
+    return [name for name in AGENTS if name in names]
+
+
+def _first_settings(repo: GitDir, state: str) -> dict[str, Any]:
+    """Return the settings that a new log begins with: what git's configuration says now. Later only `ledger config` counts."""
+    from ledger.repo.git import run_git
+    from ledger.store.state import state_inside
+
+    settings: dict[str, Any] = {"store": "git" if state == state_inside(repo.common_dir) else "state"}
+    for name in ("required", "trailer"):
+        said = run_git(["config", "--type=bool", "--get", f"ledger.{name}"], cwd=repo.git_dir, check=False).strip()
+        if said:
+            settings[name] = said == b"true"
+    return settings
+
+
+def _to_do(agents: dict[str, str]) -> list[str]:
+    if "codex" not in agents:
+        return []
+    return ["open codex in this repository and trust its hooks when it shows `Hooks need review`; see `ledger doctor`"]
