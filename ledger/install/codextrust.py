@@ -53,7 +53,7 @@ def event_key(event: str) -> str:
 
 
 def read_trust(codex_home: str, hooks_file: str, command: str, *roots: str) -> Trust:
-    """Return what Codex's config says of our hooks in `hooks_file`, and of the project at any of `roots`. Raises Refused where a file cannot be read."""
+    """Return what Codex's config says of our hooks in `hooks_file` and of a project at any of `roots`. Raises Refused."""
     config = _read_config(os.path.join(codex_home, "config.toml"))
     hooks = config.get("hooks")
     state = hooks.get("state") if isinstance(hooks, dict) else None

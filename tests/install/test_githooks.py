@@ -345,7 +345,7 @@ def test_deinit_after_half_an_init_cleans_up(bench, repo, monkeypatch):
     for survivors in range(5):
         real = githooks.install_stub
 
-        def dies(stub, real=real, left=[None] * survivors):  # noqa: B006 - meant: one list a function
+        def dies(stub, real=real, left=[None] * survivors):
             if not left:
                 raise KeyboardInterrupt
             left.pop()
