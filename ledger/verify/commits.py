@@ -45,22 +45,20 @@ def check_roots(
 ) -> None:
     """Check that the log belongs to this repository (docs/spec/entry.md, section 6).
 
-    A log that began without a commit is bound by the commits it recorded: of those that are `here`, one must be reachable.
-    The first alone will not do, for people amend first commits.
+    One of its roots does, or one of the commits that it recorded, where a ref reaches it: people amend first commits and
+    rewrite whole histories, and then the roots are gone though the log went on.
     """
     roots = genesis.body.get("roots")
     wanted = [root for root in roots if type(root) is str] if type(roots) is list else []
-    if roots == []:
-        known = [commit.oid for commit in recorded if commit.oid in here]
-        if not known or _any_reachable(repo, known):
-            return
-        expected, found = "a recorded commit that a ref reaches", "none"
-    else:
-        reachable = _root_commits(repo)
-        candidates = objects.commits([root for root in wanted if root in reachable])
-        if any(commit is not None and not commit.parents for commit in candidates):
-            return
-        expected, found = ", ".join(wanted) or "root commits", ", ".join(sorted(reachable)[:4]) or "none"
+    reachable = _root_commits(repo)
+    candidates = objects.commits([root for root in wanted if root in reachable])
+    if any(commit is not None and not commit.parents for commit in candidates):
+        return
+    known = [commit.oid for commit in recorded if commit.oid in here]
+    if (roots == [] and not known) or (known and _any_reachable(repo, known)):
+        return
+    expected = ", ".join(wanted) or "a recorded commit that a ref reaches"
+    found = ", ".join(sorted(reachable)[:4]) or "none"
     if is_shallow(repo):
         message = "the history here is shallow, so it cannot be told whether the log belongs to this repository"
         findings.add("genesis.shallow", log, 0, message, expected, found)

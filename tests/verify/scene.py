@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from simulator import LogSimulator, PayloadRow, write_journal
+
 from ledger.repo.gitdir import find_repository
 from ledger.store import state as places
 from ledger.verify.verdict import Report
 from ledger.verify.verifier import Options, verify_repository
-from simulator import LogSimulator, PayloadRow, write_journal
 
 
 class Scene:
@@ -45,7 +46,7 @@ class Scene:
         """Verify the repository as the command does."""
         return verify_repository(self.repo, self.state, Options(**options))
 
-    def record_commit(self, oid: str, **more: Any) -> int:
+    def record_commit(self, oid: str, /, **more: Any) -> int:
         """Append a truthful `commit.recorded`, changed by `more`."""
         tree, *parents = self.sandbox.git("log", "-1", "--format=%T %P", oid, cwd=self.path).split()
         body = {"oid": oid, "tree": tree, "parents": parents, "paths": [], "trailers": [], "patch_id": "", **more}

@@ -219,7 +219,9 @@ class Stage:
 
     def _commit(self, head: str) -> str:
         message = f"change\n\nLedger-Entry: {head}\n"
-        oid: str = self.scene.sandbox.git("commit-tree", "-p", self.base, "-m", message, f"{self.base}^{{tree}}", cwd=self.scene.path)
+        oid: str = self.scene.sandbox.git(
+            "commit-tree", "-p", self.base, "-m", message, f"{self.base}^{{tree}}", cwd=self.scene.path
+        )
         return oid
 
 
@@ -386,4 +388,3 @@ def _own_log(stage: Stage) -> str:
     clone = places.find_clone(stage.scene.state, stage.scene.repo.common_dir).clone
     assert clone is not None
     return clone.log
-

@@ -16,13 +16,17 @@ from ledger.verify.records import RecordReader
 
 _SIM = LogSimulator()
 _SIM.append("prompt.submitted", payloads={"prompt": b"a"}, session="s", turn="t")
-_SIM.append("tool.requested", {"tool": "Bash", "deep": [{"a": [1, None, True]}]}, payloads={"a": b"1", "b": b"2"}, call="c", cause=1)
+_SIM.append(
+    "tool.requested", {"tool": "Bash", "deep": [{"a": [1, None, True]}]}, payloads={"a": b"1", "b": b"2"}, call="c", cause=1
+)
 _SIM.append("plan.updated", {"é": "ü", "\U0001f600": "\u2028", "\ue000": 1})
 _SIM.append("made.up", {})
 RECORDS = _SIM.records()
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**54), 2**54) | st.floats() | st.text(max_size=5) | st.just("\ud800")
-_values = st.recursive(_scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v, max_size=3), max_leaves=8)
+_values = st.recursive(
+    _scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v, max_size=3), max_leaves=8
+)
 _names = st.sampled_from([*members_of(RECORDS[2]), "session", "turn", "extra"])
 
 
