@@ -772,15 +772,13 @@ class Repository:
             return  # which is reported
         roots = genesis["body"].get("roots")
         here = [root for root in roots if isinstance(root, str) and root in reachable] if isinstance(roots, list) else []
-        if roots == []:
-            self._check_recorded_roots(reachable)
-        elif not any(commit and not commit.parents for _, commit, _ in read_commits(self.path, here)):
-            self._add_roots("none of the log's roots is a root commit of this repository")
-
-    def _check_recorded_roots(self, reachable: set[str]) -> None:
-        # The first alone will not do: people amend first commits, which leaves them here and unreachable.
-        if self.recorded_here and self.recorded_here.isdisjoint(reachable):
-            self._add_roots("no recorded commit that is here is reachable from a ref")
+        if any(commit and not commit.parents for _, commit, _ in read_commits(self.path, here)):
+            return
+        # People amend first commits: then the root is here and unreachable, and a commit that was recorded later binds.
+        if roots == [] and not self.recorded_here:
+            return
+        if self.recorded_here.isdisjoint(reachable):
+            self._add_roots("neither a root nor a recorded commit of the log is reachable from a ref here")
 
     def _add_roots(self, message: str) -> None:
         if self.is_shallow:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import simulator
-from conftest import Sandbox
+from sandboxes import Sandbox
 from simulator import LogSimulator, PayloadRow, members_of
 
 from ledger.core.canonical import format_canonical

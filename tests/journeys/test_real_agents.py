@@ -1,0 +1,86 @@
+"""The real Codex and Claude Code command lines, driven against a model on loopback, with the recorder as their hook."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+DRIVERS = Path(__file__).resolve().parents[2].parent / "shared" / "agents"
+pytestmark = pytest.mark.agents
+
+
+@pytest.fixture
+def ledgered(sandbox):
+    """Return a repository with one commit and a ledger, and the command that records."""
+    repo = sandbox.make_repo("demo")
+    for name, value in (("user.name", "Ada Example"), ("user.email", "ada@example.invalid")):
+        sandbox.git("config", name, value, cwd=repo)  # the agents run with a HOME of their own
+    sandbox.commit(repo, "first", {"README.md": "hello\n"})
+    done = sandbox.run(sys.executable, "-I", "-m", "ledger", "--state", sandbox.state, "init", "--agents", "none", cwd=repo)
+    assert done.returncode == 0, done.stderr
+    return repo, shlex.join([sys.executable, "-I", "-m", "ledger.hook", "--state", str(sandbox.state)])
+
+
+def drive(sandbox, script: str, *words: object, cwd: Path) -> None:
+    """Run one of the drivers; it installs its command line from npm once."""
+    if not DRIVERS.exists():
+        pytest.skip("the drivers of the real agents are not beside this checkout")
+    done = sandbox.run("bash", DRIVERS / script, *words, cwd=cwd)
+    assert "rc=0" in done.stdout, done.stdout + done.stderr
+
+
+def ledger_json(sandbox, repo: Path, *args: str) -> dict:
+    """Run a ledger command and return its JSON."""
+    done = sandbox.run(sys.executable, "-I", "-m", "ledger", "--state", sandbox.state, *args, "--json", cwd=repo)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_codex_session_is_recorded_verified_and_traced(sandbox, ledgered):
+    """A real Codex turn leaves prompt, plan, every call with its result, the MCP server, the approval request and an exact link."""
+    repo, hook = ledgered
+    drive(sandbox, "codex/drive.sh", repo, f"{hook} codex", sandbox.root / "out", cwd=sandbox.root)
+    verified = ledger_json(sandbox, repo, "verify", "--full")
+    assert verified["verdict"] in ("consistent", "anchored")
+    assert verified["findings"] == []
+    trace = ledger_json(sandbox, repo, "trace", "HEAD")
+    assert trace["match"]["rung"] == "exact"
+    assert [asked["prompt"] for asked in trace["asked"]] == ["Please add the demo file for ticket T-42 and commit it"]
+    assert [step["step"] for step in trace["planned"][0]["steps"]] == ["Inspect", "Edit", "Commit"]
+    tools = [ran["tool"] for ran in trace["ran"]]
+    assert tools == ["update_plan", "Bash", "apply_patch", "mcp__tickets__lookup", "Bash", "Bash", "update_plan"]
+    assert all(ran["outcome"] == "finished" and ran["result_entry"] for ran in trace["ran"])
+    assert [ran["mcp_server"] for ran in trace["ran"] if ran["mcp_server"]] == ["tickets"]
+    assert len(trace["approvals"]) == 1
+    assert trace["approvals"][0]["subject"].startswith("git add codex_demo_")
+    (changed,) = trace["changed"]
+    patch = next(ran for ran in trace["ran"] if ran["tool"] == "apply_patch")
+    assert (changed["link"], changed["calls"]) == ("exact", [patch["result_entry"]])
+
+
+def test_claude_code_session_is_recorded_verified_and_traced(sandbox, ledgered):
+    """A real Claude Code session, with denials, failures and a subagent, leaves each call once and exact links for its edits."""
+    repo, hook = ledgered
+    drive(sandbox, "others/drive_claude.sh", repo, f"{hook} claude-code", sandbox.root / "cap", "full", cwd=sandbox.root)
+    verified = ledger_json(sandbox, repo, "verify", "--full")
+    assert verified["verdict"] in ("consistent", "anchored")
+    assert verified["findings"] == []
+    trace = ledger_json(sandbox, repo, "trace", "HEAD")
+    assert trace["match"]["rung"] == "exact"
+    assert trace["asked"][0]["prompt"] == "MAIN-SCRIPT please change the greeting and commit"
+    assert trace["planned"]
+    outcomes = {(ran["tool"], ran["command"]): ran["outcome"] for ran in trace["ran"]}
+    assert outcomes[("Bash", "echo hello-ledger; ls")] == "finished"
+    assert outcomes[("Bash", "exit 3")] == "failed"
+    assert outcomes[("Bash", "curl http://127.0.0.1:9/denied")] == "denied"
+    assert outcomes[("Bash", "echo from-subagent")] == "finished"
+    assert {ran["mcp_server"] for ran in trace["ran"] if ran["mcp_server"]} == {"ledgerprobe"}
+    assert len(trace["approvals"]) == 2
+    links = {changed["path"]: changed for changed in trace["changed"]}
+    edits = {ran["tool"]: ran["result_entry"] for ran in trace["ran"] if ran["tool"] in ("Edit", "Write")}
+    assert (links["README.md"]["link"], links["README.md"]["calls"]) == ("exact", [edits["Edit"]])
+    assert (links["src/new_file.py"]["link"], links["src/new_file.py"]["calls"]) == ("exact", [edits["Write"]])
