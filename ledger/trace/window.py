@@ -1,8 +1,9 @@
 """Which entries led to a commit: what the sessions concerned did since their commit before it.
 
 A session is concerned when the commit was made in one of its calls, or when a changed path is linked to one of its calls. Its
-window runs from its previous commit (exclusive) to the end of the call that made this one. Calls that the paths are linked to
-belong, however old. The newest prompt and plan before the commit belong too, even if they are older than the window: one prompt
+window runs from its previous commit (exclusive) to the end of the call that made this one; where that commit is the turn's last, to
+the end of the turn, for what an agent does after its last commit belongs to no other. Calls that the paths are linked to belong,
+however old. The newest prompt and plan before the commit belong too, even if they are older than the window: one prompt
 may lead to many commits.
 """
 
@@ -41,6 +42,7 @@ def find_windows(recorded: Iterable[Recorded]) -> list[Window]:
             seqs.setdefault(name, set()).update(_session_seqs(item, session))
         seqs.setdefault(name, set()).update(_linked_seqs(item))
         seqs[name].update(_own_call_seqs(item))
+        seqs[name].update(_rest_of_turn(item))
     windows = []
     for name, log in logs.items():
         entries = tuple(log.entries(sorted(seqs[name])))
@@ -120,6 +122,17 @@ def _own_call_seqs(item: Recorded) -> set[int]:
     """Return the request and the result of the call that made the commit; the result lies behind the commit's entry."""
     cause = item.entry.cause
     return set() if cause is None else {cause, *item.log.index.answers(cause)}
+
+
+def _rest_of_turn(item: Recorded) -> set[int]:
+    """Return what the session did after the commit in the turn that made it, unless it went on to another commit."""
+    session, turn = item.entry.session, item.entry.turn
+    if not session or not turn:
+        return set()
+    rest = [entry for entry in item.log.entries(item.log.index.of_session(session, item.entry.seq)) if entry.turn == turn]
+    if any(entry.kind == "commit.recorded" and entry.body.get("oid") != item.oid for entry in rest):
+        return set()
+    return {entry.seq for entry in rest if entry.kind != "prompt.submitted"}
 
 
 def is_asked(entry: Entry) -> bool:
