@@ -21,15 +21,19 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 
-from ledger.errors import KeyUnavailable, LedgerError, NoRepository, StoreBusy
+from ledger.errors import LedgerError, NoRepository, StoreBusy, StoreReadOnly
 from ledger.recorder import Recorder
 from ledger.recording import spool
 from ledger.recording.ancestry import ancestors
 from ledger.recording.claims import pick
-from ledger.recording.events import MAX_EVENT_BYTES, Event, record_event, say
+from ledger.recording.events import MAX_EVENT_BYTES, Event, named_places, parse_event, record_event, say
 from ledger.repo.gitdir import GitDir, find_repository, repository_of_hook
 from ledger.store import state as places
+
+_MAX_TOUCHED = 50
+_MAX_SPOOLED = 1000
 
 
 def main(argv: list[str]) -> int:
@@ -40,20 +44,21 @@ def main(argv: list[str]) -> int:
         say("usage: python -I -m ledger.hook [--state DIR] AGENT | git EVENT [ARGUMENT …]")
         return 0
     event = _read_event(words)
+    repo, state, recorder = None, "", None
     try:
-        repo = _repository(event)
-    except (NoRepository, OSError):
-        return 0
-    state = places.find_state(state_option, repo.common_dir)
-    recorder = None
-    try:
-        recorder = Recorder.find(repo, state)
-        if recorder is None:
+        for repo in _repositories(event):
+            state = places.find_state(state_option, repo.common_dir)
+            recorder = Recorder.find(repo, state)
+            if recorder is not None:
+                break
+        if repo is None:
             return 0
-        where = ancestors() if event.door == "git" else None
-        recorder.append(lambda writer: record_event(writer, repo, event, live=True, ancestors=where))
+        if recorder is None:
+            return _unknown(event, repo, state)
+        where, known = ancestors() if event.door == "git" else None, repo
+        recorder.append(lambda writer: record_event(writer, known, event, live=True, ancestors=where))
         return 0
-    except Exception as error:  # a recorder must never break the agent by accident: every failure is handled below
+    except (Exception, KeyboardInterrupt) as error:  # a recorder must never break the agent by accident: all is handled below
         return _failed(error, event, repo, state, recorder)
 
 
@@ -95,44 +100,61 @@ def _read_event(words: list[str]) -> Event:
     return Event(words[0], tuple(words[1:]), b"".join(kept), size, digest.hexdigest(), cwd, pick(os.environ), at_ms)
 
 
-def _repository(event: Event) -> GitDir:
-    """Return the repository of an event: of a git hook its own, else the one of the event's cwd, of this process, of a path."""
+def _repositories(event: Event) -> Iterator[GitDir]:
+    """Yield the repositories that an event may belong to; the first that has a ledger counts.
+
+    Of a git hook, its own. Else the one of the event's cwd, then this process's, then those of the paths that the call names; each
+    with the repositories around it, for an agent that could leave the log by `git init` in a folder would.
+    """
     if event.door == "git":
-        return repository_of_hook(dict(os.environ))
-    cwd, paths = _places(event.data) if event.size <= MAX_EVENT_BYTES else ("", [])
-    for place in (cwd, event.cwd, *paths):
-        if place and os.path.isdir(place):
+        try:
+            yield repository_of_hook(dict(os.environ))
+        except (NoRepository, OSError):
+            pass
+        return
+    small = event.size <= MAX_EVENT_BYTES
+    cwd, *named = named_places(event.data) if small else [""]
+    seen = set()
+    for place in (cwd, event.cwd, *named, *(_touched(event, cwd) if small else ())):
+        while place and os.path.isdir(place):
             try:
-                return find_repository(place)
+                repo = find_repository(place)
             except NoRepository:
-                continue
-    raise NoRepository("no repository at any place that the event names")
+                break
+            if repo.git_dir not in seen:
+                seen.add(repo.git_dir)
+                yield repo
+            around = os.path.dirname(repo.work_tree or repo.git_dir)
+            place = around if around != place else ""
 
 
-def _places(data: bytes) -> tuple[str, list[str]]:
-    """Return the `cwd` of an agent's event and the folders of the files it names, without judging the rest of it."""
-    import json
+def _touched(event: Event, cwd: str) -> Iterator[str]:
+    """Yield the folders of what a call is about to touch, as the agent's adapter sees it: no repository was known before them."""
+    from ledger.agents import registry
 
     try:
-        value = json.loads(data)
-        cwd = value.get("cwd")
-        tool_input = value.get("tool_input")
-    except (ValueError, RecursionError, AttributeError):
-        return "", []
-    named = [tool_input.get(name) for name in ("file_path", "notebook_path")] if isinstance(tool_input, dict) else []
-    folders = [os.path.dirname(path) for path in named if isinstance(path, str) and os.path.isabs(path)]
-    return (cwd if isinstance(cwd, str) and "\0" not in cwd else ""), [folder for folder in folders if "\0" not in folder]
+        adapter = registry.load(event.door)
+        touched = adapter.translate(parse_event(event.data, event.size)).touched if adapter else ()
+    except LedgerError:
+        return
+    for path in touched[:_MAX_TOUCHED]:
+        yield os.path.dirname(os.path.join(cwd or event.cwd, path))
 
 
-def _failed(error: Exception, event: Event, repo: GitDir, state: str, recorder: Recorder | None) -> int:
+def _unknown(event: Event, repo: GitDir, state: str) -> int:
+    """Nobody asked for this repository to be recorded, unless a sandbox hides the state folder from a git hook."""
+    if event.door == "git" and not os.access(os.path.join(state, "clones"), os.R_OK | os.X_OK):
+        _spool(event, repo, state, None)
+    return 0
+
+
+def _failed(error: BaseException, event: Event, repo: GitDir | None, state: str, recorder: Recorder | None) -> int:
     """Keep the event for the next recorder, or say that it is lost; block only where the repository requires recording."""
     message = error.message if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
     remedy = error.remedy if isinstance(error, LedgerError) else "run `ledger doctor`"
-    kept = _spool(event, repo, state, recorder)
-    if kept and isinstance(error, (StoreBusy, KeyUnavailable)):
-        return 0
-    if kept and event.door == "git":
-        return 0  # a git hook inside a sandbox: the next recorder signs it
+    kept = repo is not None and _spool(event, repo, state, recorder)
+    if kept and (isinstance(error, StoreBusy) or (event.door == "git" and isinstance(error, StoreReadOnly))):
+        return 0  # a log in use, or a git hook inside a sandbox: nothing is wrong, and the next recorder takes it up
     fate = "the event waits in the spool" if kept else "the event is lost"
     say(f"not recorded ({fate}): {message}. {remedy}")
     required = recorder is not None and recorder.clone.settings.get("required") is True
@@ -144,20 +166,35 @@ def _spool(event: Event, repo: GitDir, state: str, recorder: Recorder | None) ->
     folders = []
     if recorder is not None:
         folders.append(places.spool_dir(state, recorder.clone.log))
-    arguments, data = event.arguments, event.data
-    if event.door == "git" and os.path.isdir(os.path.join(repo.common_dir, "ledger")):
-        from ledger.repo.heads import read_head
+    arguments = event.arguments
+    if event.door == "git":
+        from ledger.repo.heads import is_rebasing, read_head
 
-        folders.append(places.git_spool_dir(repo.common_dir))
+        if _has_room(repo):
+            folders.append(places.git_spool_dir(repo.common_dir))
         if event.arguments[:1] != ("post-rewrite",):
+            if is_rebasing(repo):
+                return True  # nobody's result: see `record_event`
             arguments = (*event.arguments[:1], read_head(repo))
+    cut = (event.size, event.digest) if event.size > MAX_EVENT_BYTES else None
+    data = b"" if cut else event.data
     for folder in folders:
         try:
-            spool.spool_event(folder, event.door, event.at_ms, event.cwd, arguments, event.environ, data)
+            spool.spool_event(folder, event.door, event.at_ms, event.cwd, arguments, event.environ, data, cut=cut)
             return True
         except LedgerError:
             continue
     return False
+
+
+def _has_room(repo: GitDir) -> bool:
+    """Say whether the repository's spool is there, is no link, and is not full: where no recorder comes it must not grow for ever."""
+    place = spool.spools("", "", repo.common_dir)[1]
+    folder = places.open_folder(place.anchor, *place.names)
+    if folder is None:
+        return False
+    os.close(folder)
+    return spool.count_spool(place) < _MAX_SPOOLED
 
 
 if __name__ == "__main__":

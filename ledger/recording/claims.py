@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ledger.core.entry import MAX_NAME_CHARACTERS
+from ledger.core.text import clean_text
 
 _SESSION = ("LEDGER_SESSION_ID", "CODEX_SESSION_ID", "CODEX_THREAD_ID", "CLAUDE_CODE_SESSION_ID")
 _CALL = ("LEDGER_CALL_ID", "CODEX_TOOL_CALL_ID")
@@ -35,7 +36,8 @@ class Claims(NamedTuple):
 
 def pick(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the allow-list that are set and of a sane length."""
-    return {name: environ[name] for name in ALLOWED if 0 < len(environ.get(name, "")) <= MAX_NAME_CHARACTERS}
+    # What is not UTF-8 comes as lone surrogates, which neither a record nor SQLite takes.
+    return {name: clean_text(environ[name]) for name in ALLOWED if 0 < len(environ.get(name, "")) <= MAX_NAME_CHARACTERS}
 
 
 def read_claims(environ: Mapping[str, str]) -> Claims:

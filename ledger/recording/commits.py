@@ -11,6 +11,7 @@ from typing import Any
 
 from ledger.core.text import format_path
 from ledger.core.trailer import find_trailers, format_head
+from ledger.errors import FormatError
 from ledger.recording.calls import Call, committing_calls, find_call, link_path
 from ledger.recording.heads import Making, note_head, seen_head
 from ledger.recording.writer import Writer, now_ms
@@ -20,6 +21,7 @@ from ledger.repo.heads import Move, is_rebasing, read_head, read_moves, reflog_s
 
 _MADE_HERE = ("commit", "cherry-pick", "revert", "am")
 _MAX_NEW_COMMITS = 200
+_MAX_MOVES = 200
 _MAX_PATHS_BYTES = 200_000  # of one entry's paths; the rest goes on in further parts
 GIT = {"type": "tool", "name": "git"}
 
@@ -51,17 +53,21 @@ def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int
                 **part,
             }
         )
-        seq = writer.append(
-            "commit.recorded",
-            source=making.source,
-            actor=GIT,
-            body=whole,
-            session=call.session or None if call else None,
-            turn=call.turn or None if call else None,
-            call=call.call if call and not call.call.startswith("seq:") else None,
-            cause=call.seq if call else None,
-            at_ms=making.at_ms,
-        )
+        try:
+            seq = writer.append(
+                "commit.recorded",
+                source=making.source,
+                actor=GIT,
+                body=whole,
+                session=call.session or None if call else None,
+                turn=call.turn or None if call else None,
+                call=call.call if call and not call.call.startswith("seq:") else None,
+                cause=call.seq if call else None,
+                at_ms=making.at_ms,
+            )
+        except FormatError as error:
+            # A path of a megabyte, say, made by plumbing. Noted and done with, or it would fail every later event too.
+            seq = _note_gap(writer, "commit-not-recordable", making, oid=oid, why=error.message[:200])
         first = seq if first is None else first
     assert first is not None
     journal.run("INSERT INTO commits VALUES (?, ?)", (oid, first))
@@ -79,9 +85,8 @@ def record_moves(writer: Writer, repo: GitDir, making: Making) -> None:
         _record_reflog(writer, repo, moves, making)
         if head and head not in (seen[0], *(move.new for move in moves[-1:])):
             # The reflog does not tell how HEAD came here: there is none, it was trimmed, or somebody wrote into it.
-            for oid in new_commits(repo, seen[0], head, _MAX_NEW_COMMITS):
-                record_commit(writer, repo, oid, making)
-    note_head(writer, repo, head, size)
+            _record_new(writer, repo, seen[0], head, making)
+    note_head(writer.journal, repo, head, size)
 
 
 def record_rewrites(writer: Writer, repo: GitDir, how: str, text: str, making: Making) -> None:
@@ -94,24 +99,43 @@ def record_rewrites(writer: Writer, repo: GitDir, how: str, text: str, making: M
     chunks = [rewrites[at : at + 2000] for at in range(0, len(rewrites), 2000)]
     for number, chunk in enumerate(chunks, 1):
         part = {"part": [number, len(chunks)]} if len(chunks) > 1 else {}
-        body = {"how": how if how in ("amend", "rebase") else "other", "rewrites": chunk, **part}
+        body: dict[str, Any] = {"how": how if how in ("amend", "rebase") else "other", "rewrites": chunk, **part}
+        if making.via == "spool":
+            body["basis"] = {"rewrites": "claimed"}  # git cannot be asked any more which commit became which
         writer.append("commit.rewritten", source=making.source, actor=GIT, body=body)
     for oid in dict.fromkeys(rewrite["new"] for rewrite in rewrites[-_MAX_NEW_COMMITS:]):
         record_commit(writer, repo, oid, making)
 
 
 def _record_reflog(writer: Writer, repo: GitDir, moves: list[Move], making: Making) -> None:
-    for move in moves[-_MAX_NEW_COMMITS:]:
+    if len(moves) > _MAX_MOVES:
+        _note_gap(writer, "too-many-moves", making, count=len(moves) - _MAX_MOVES)
+    onto = ""
+    for move in moves[-_MAX_MOVES:]:
         verb = move.action.split(" ")[0]
-        made = verb in _MADE_HERE or move.made_by_merge
-        if made or set(move.new) == {"0"}:
+        if "(start)" in move.action:
+            onto = move.new  # where a rebase begins; its end moves HEAD from the last commit to the same one, on a branch
+        if verb in _MADE_HERE or move.made_by_merge:
             record_commit(writer, repo, move.new, making)
-        elif verb == "rebase" and "finish" in move.action:
-            for oid in new_commits(repo, move.old, move.new, _MAX_NEW_COMMITS):
-                record_commit(writer, repo, oid, making)
-        elif verb not in ("checkout", "rebase", "clone") and move.old != move.new:
+        elif "(finish)" in move.action:
+            _record_new(writer, repo, onto or move.old, move.new, making)
+        elif verb not in ("checkout", "rebase", "clone") and "(" not in move.action and move.old != move.new:
             body = {"ref": "HEAD", "old": move.old, "new": move.new, "how": verb}
             writer.append("ref.updated", source=making.source, actor=GIT, body=body)
+
+
+def _record_new(writer: Writer, repo: GitDir, old: str, new: str, making: Making) -> None:
+    """Record the commits that `new` has and neither `old` nor a remote branch has."""
+    oids = new_commits(repo, old, new, _MAX_NEW_COMMITS + 1)
+    if len(oids) > _MAX_NEW_COMMITS:
+        _note_gap(writer, "too-many-commits", making, count=1, old=old, new=new)
+    for oid in oids[-_MAX_NEW_COMMITS:]:
+        record_commit(writer, repo, oid, making)
+
+
+def _note_gap(writer: Writer, reason: str, making: Making, *, count: int = 1, **more: str) -> int:
+    body = {"reason": reason, "count": count, "size": 0, **more}
+    return writer.append("gap.noted", source=making.source, body=body, at_ms=making.at_ms)
 
 
 def _commit_body(writer: Writer, repo: GitDir, facts: CommitFacts, making: Making) -> tuple[dict[str, Any], Call | None]:

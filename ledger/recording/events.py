@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ledger.agents import registry
-from ledger.errors import FormatError
+from ledger.errors import FormatError, KeyUnavailable, LedgerError, RepoError, StoreError
 from ledger.recording import calls, spool
 from ledger.recording.claims import read_claims
 from ledger.recording.facts import Setting, note_gap, record_observation
 from ledger.recording.heads import Making, note_head, notice_moves
 from ledger.recording.writer import Writer, now_ms
-from ledger.repo.gitdir import GitDir
-from ledger.repo.heads import is_rebasing, read_head
+from ledger.repo.gitdir import GitDir, find_repository
+from ledger.repo.heads import has_just_merged, is_rebasing, read_head
 
 MAX_EVENT_BYTES = 16 << 20
+_DRAIN_S = 1.0
 
 
 class Event(NamedTuple):
@@ -35,30 +37,50 @@ class Event(NamedTuple):
 
 
 def make_event(
-    door: str, arguments: tuple[str, ...], data: bytes, cwd: str, environ: Mapping[str, str], at_ms: int, size: int | None = None
+    door: str, arguments: tuple[str, ...], data: bytes, cwd: str, environ: Mapping[str, str], at_ms: int
 ) -> Event:
     """Return the event of bytes that are all here."""
-    return Event(door, arguments, data, len(data) if size is None else size, hashlib.sha256(data).hexdigest(), cwd, environ, at_ms)
+    return Event(door, arguments, data, len(data), hashlib.sha256(data).hexdigest(), cwd, environ, at_ms)
 
 
 def record_event(writer: Writer, repo: GitDir, event: Event, *, live: bool, ancestors: list[str] | None = None) -> None:
-    """Append what one event means; whatever cannot be understood becomes a gap.noted with its size and digest."""
+    """Append what one event means; whatever cannot be understood becomes a gap.noted with its size and digest.
+
+    Only a store or a key that fails is an error: anything else would come again with every event while this one waits in a spool.
+    """
     if writer.journal.meta("paused") == "1":
         return
-    if event.door == "git":
-        _record_git(writer, repo, event, live=live, ancestors=ancestors)
-    else:
-        _record_agent(writer, repo, event)
+    mark = writer.mark()
+    writer.journal.run("SAVEPOINT event")
+    try:
+        if event.door == "git":
+            _record_git(writer, repo, event, live=live, ancestors=ancestors)
+        else:
+            _record_agent(writer, repo, event, live=live)
+    except (StoreError, KeyUnavailable):
+        raise  # the transaction is undone as a whole
+    except Exception as error:
+        writer.journal.run("ROLLBACK TO event")
+        writer.back_to(mark)
+        _note_failure(writer, event, error)
+    writer.journal.run("RELEASE event")
 
 
 def drain(writer: Writer, repo: GitDir, state: str) -> list[tuple[spool.Place, list[str]]]:
-    """Append what waits in the two spools; return the files to remove once that is durable."""
+    """Append what waits in the two spools; return the files to remove once that is durable.
+
+    It stops after a second, so that no hook is slow for long; the rest waits for the next event.
+    """
     done = []
+    enough = time.monotonic() + _DRAIN_S
     for place in spool.spools(state, writer.journal.log, repo.common_dir):
-        paths = []
+        paths: list[str] = []
         for item in spool.read_spool(place):
+            if paths and time.monotonic() > enough:
+                break
             path = item if isinstance(item, str) else item.path
-            key = f"spool:{os.path.basename(path)}"
+            # In hex, for whoever can write the repository can give a file a name that is no text.
+            key = f"spool:{os.fsencode(os.path.basename(path)).hex()}"
             if writer.journal.one("SELECT 1 FROM done WHERE key = ?", (key,)) is None:
                 _record_spooled(writer, repo, item)
                 writer.journal.run("INSERT INTO done VALUES (?, ?, ?, ?)", (key, writer.head.seq, now_ms(), "spool"))
@@ -81,49 +103,30 @@ def parse_event(data: bytes, size: int) -> dict[str, Any]:
     return value
 
 
-def _record_agent(writer: Writer, repo: GitDir, event: Event) -> None:
-    """Translate and append; a fact that no entry can hold must not cost us the event, so it is undone and noted."""
-    name = ""
-    try:
-        adapter = registry.load(event.door)
-        if adapter is None:
-            raise FormatError("no adapter of this name")
-        native = parse_event(event.data, event.size)
-        name = str(native.get("hook_event_name", ""))
-        seen = adapter.translate(native)
-        writer.journal.run("SAVEPOINT event")
-        mark = writer.mark()
-        try:
-            setting = Setting(repo, "hook", adapter.NAME, event.environ, event.at_ms)
-            record_observation(writer, seen, setting)
-        except (FormatError, RecursionError):
-            writer.journal.run("ROLLBACK TO event")
-            writer.back_to(mark)
-            raise
-        finally:
-            writer.journal.run("RELEASE event")
-    except (FormatError, RecursionError) as error:
-        why = error.message if isinstance(error, FormatError) else "nested too deeply"
-        note_gap(writer, "event-not-understood", size=event.size, digest=event.digest, agent=event.door, event=name, why=why)
-        say(f"an event of {event.door} was not understood ({why}); its size and digest are recorded")
+def _record_agent(writer: Writer, repo: GitDir, event: Event, *, live: bool) -> None:
+    adapter = registry.load(event.door)
+    if adapter is None:
+        raise FormatError("no adapter of this name")
+    seen = adapter.translate(parse_event(event.data, event.size))
+    record_observation(writer, seen, Setting(repo, "hook", adapter.NAME, event.environ, event.at_ms, live))
 
 
 def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ancestors: list[str] | None) -> None:
     from ledger.recording.commits import record_commit, record_rewrites
 
-    name = event.arguments[0] if event.arguments else ""
+    name, more = event.arguments[0] if event.arguments else "", event.arguments[1:2]
     claims = read_claims(event.environ)
     making = Making("hook" if live else "spool", "git" if live else "spool", claims, ancestors, event.at_ms)
     if name == "post-rewrite":
-        how = event.arguments[1] if len(event.arguments) > 1 else ""
-        record_rewrites(writer, repo, how, event.data.decode("ascii", "replace"), making)
-    elif live:
-        if is_rebasing(repo):
-            return
-        record_commit(writer, repo, read_head(repo), making)
-    else:
-        for oid in event.arguments[1:2]:
+        record_rewrites(writer, repo, "".join(more), event.data.decode("ascii", "replace"), making)
+    elif live and is_rebasing(repo):
+        return
+    elif name == "post-commit":
+        for oid in [read_head(repo)] if live else more:
             record_commit(writer, repo, oid, making)
+    elif live and name == "post-merge" and has_just_merged(repo):
+        # A fast-forward fires post-merge as well: its commits were made elsewhere.
+        record_commit(writer, repo, read_head(repo), making)
     notice_moves(writer, repo, making)
 
 
@@ -131,15 +134,62 @@ def _record_spooled(writer: Writer, repo: GitDir, item: spool.Spooled | str) -> 
     if isinstance(item, str):
         note_gap(writer, "spool-not-understood", file=os.path.basename(item))
         return
-    event = make_event(item.door, item.arguments, item.data, item.cwd, item.environ, item.at_ms)
-    record_event(writer, repo, event, live=False)
+    digest = item.digest or hashlib.sha256(item.data).hexdigest()
+    event = Event(item.door, item.arguments, item.data, item.size, digest, item.cwd, item.environ, item.at_ms)
+    record_event(writer, _work_tree_of(event, repo), event, live=False)
+
+
+def _work_tree_of(event: Event, repo: GitDir) -> GitDir:
+    """Return the work tree that a spooled event arose in, if it is one of this clone, else `repo`."""
+    for place in (*named_places(event.data)[:1], event.cwd):
+        try:
+            found = find_repository(place) if place else repo
+        except (RepoError, ValueError):
+            continue
+        if found.common_dir == repo.common_dir:
+            return found
+    return repo
+
+
+def named_places(data: bytes) -> list[str]:
+    """Return the `cwd` of an agent's event, or "", and the folders of the files it names, without judging the rest of it."""
+    try:
+        value = json.loads(data)
+        cwd = value.get("cwd")
+        tool_input = value.get("tool_input")
+    except (ValueError, RecursionError, AttributeError):
+        return [""]
+    named = [tool_input.get(name) for name in ("file_path", "notebook_path")] if isinstance(tool_input, dict) else []
+    folders = [os.path.dirname(path) for path in named if isinstance(path, str) and os.path.isabs(path)]
+    return [place if isinstance(place, str) and "\0" not in place else "" for place in (cwd, *folders)]
+
+
+def _note_failure(writer: Writer, event: Event, error: Exception) -> None:
+    understood = not isinstance(error, (FormatError, RecursionError))
+    why = error.message if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
+    name = event.arguments[0] if event.door == "git" and event.arguments else _name_of(event)
+    reason = "recorder-failed" if understood else "event-not-understood"
+    note_gap(writer, reason, size=event.size, digest=event.digest, agent=event.door, event=name, why=why)
+    what = "could not be recorded" if understood else "was not understood"
+    say(f"an event of {event.door} {what} ({why[:200]}); its size and digest are recorded")
+
+
+def _name_of(event: Event) -> str:
+    try:
+        name = parse_event(event.data, event.size).get("hook_event_name", "")
+    except FormatError:
+        return ""
+    return name if isinstance(name, str) else ""
 
 
 def resume_here(writer: Writer, repo: GitDir) -> None:
-    """Look at HEAD anew: what was committed while recording was paused was not seen, and stays without entries."""
-    note_head(writer, repo)
-    for call in calls.committing_calls(writer.journal, repo, now_ms()):
-        calls.close_call(writer.journal, call)
+    """Look at every HEAD anew: what was committed while recording was paused was not seen, and stays without entries."""
+    seen = [str(row[0]) for row in writer.journal.all("SELECT path FROM worktree")]
+    for git_dir in dict.fromkeys([repo.git_dir, *seen]):
+        tree = repo._replace(git_dir=git_dir)
+        note_head(writer.journal, tree)
+        for call in calls.committing_calls(writer.journal, tree, now_ms()):
+            calls.close_call(writer.journal, call)
 
 
 def say(text: str) -> None:

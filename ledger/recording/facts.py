@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ledger.core.fact import Fact, Observation, PayloadData
+from ledger.errors import RepoError
 from ledger.recording import calls
 from ledger.recording.ancestry import nearest
 from ledger.recording.heads import Making, notice_moves
@@ -23,19 +24,26 @@ _TURN_ENDS = frozenset({"Stop", "Interrupt", "StopFailure"})
 
 
 class Setting(NamedTuple):
-    """Where an event comes from: the repository, the surface, the agent's name, its environment's claims, and when."""
+    """Where an event comes from: the repository, the surface, the agent's name, its environment's claims, and when.
+
+    `live` is false for what waited in a spool: the processes and the files of that moment are not there to be looked at any more.
+    """
 
     repo: GitDir
     source: str
     agent: str
     environ: Mapping[str, str]
     at_ms: int
+    live: bool = True
 
 
 def record_observation(writer: Writer, seen: Observation, setting: Setting) -> list[int]:
     """Append the facts of one event, and the commits that were made since the last; return the facts' seqs."""
     seqs: list[int] = []
-    notice_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms))
+    try:
+        notice_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms))
+    except RepoError:
+        pass  # git is not there, or says no: the agent's facts count more, and the next event looks again
     touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)
     for fact in seen.facts:
         fact = _with_plan_file(fact, seen.plan_file)
@@ -60,6 +68,8 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
         effects = calls.effects_of(journal, repo, call, touched)
         if effects:
             payloads["effects"] = calls.effects_payload(effects)
+            if call is None or not setting.live:  # what was there before the call, or right after it, was not seen
+                body["basis"] = {**body.get("basis", {}), "effects": "inferred"}
     if fact.kind == "session.started":
         payloads, body = _with_principal(payloads, body, setting)
     name = fact.call
@@ -81,7 +91,7 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
     )
     _remember(writer, fact, seq, setting)
     if fact.kind == "tool.requested":
-        where = nearest() if setting.source == "hook" else []
+        where = nearest() if setting.source == "hook" and setting.live else []
         head = read_head(repo)
         calls.open_call(journal, fact, seq, repo=repo, head=head, touched=touched, ancestors=where, at_ms=setting.at_ms)
     elif fact.kind == "tool.finished":
@@ -179,7 +189,11 @@ def _with_principal(
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = str(uid)
-    who = {"os_user": name, "uid": uid, **identity(setting.repo)}
+    try:
+        claimed = identity(setting.repo)
+    except RepoError:
+        claimed = {}  # an agent's PATH need not have git
+    who = {"os_user": name, "uid": uid, **claimed}
     data = json.dumps(who, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "replace")
     basis = {**body.get("basis", {}), "principal": "claimed"}
     more: dict[str, Any] = {"basis": basis, "head": read_head(setting.repo)}

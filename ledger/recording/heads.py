@@ -8,6 +8,7 @@ from ledger.recording.claims import Claims
 from ledger.recording.writer import Writer, now_ms
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import read_head, reflog_size
+from ledger.store.journal import Journal
 
 
 class Making(NamedTuple):
@@ -35,9 +36,9 @@ def seen_head(writer: Writer, repo: GitDir) -> tuple[str, int] | None:
     return None if row is None else (str(row[0]), int(row[1]))
 
 
-def note_head(writer: Writer, repo: GitDir, head: str | None = None, size: int | None = None) -> None:
+def note_head(journal: Journal, repo: GitDir, head: str | None = None, size: int | None = None) -> None:
     """Remember where HEAD and its reflog are now, without recording what led there."""
-    writer.journal.run(
+    journal.run(
         "INSERT OR REPLACE INTO worktree VALUES (?, ?, ?, ?)",
         (repo.git_dir, read_head(repo) if head is None else head, reflog_size(repo) if size is None else size, now_ms()),
     )

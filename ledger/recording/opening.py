@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from ledger import __version__
@@ -11,12 +12,13 @@ from ledger.core import sshsig
 from ledger.core.entry import GENESIS_PREV, VERSION, Entry, format_entry, format_record, hash_record, log_id
 from ledger.core.trailer import Head
 from ledger.errors import StoreError
+from ledger.recording.heads import note_head
 from ledger.recording.writer import RECORDER, format_at, now_ms
 from ledger.repo.commits import object_format, root_commits
 from ledger.repo.gitdir import GitDir
 from ledger.store import keys
 from ledger.store import state as places
-from ledger.store.journal import create_journal
+from ledger.store.journal import Journal, create_journal
 from ledger.store.lock import Lock
 from ledger.store.reader import JournalReader
 
@@ -92,6 +94,8 @@ def _open(repo: GitDir, state: str, key: str, predecessor: Head | None, settings
     record = format_record(entry_bytes, signer.sign(sshsig.ENTRY_NAMESPACE, entry_bytes))
     log = log_id(entry_bytes)
     create_journal(state, log, record, {"key": key, "object_format": shape})
+    with closing(Journal(state, log)) as journal, journal:
+        note_head(journal, repo)  # commits from now on are looked for, also those before the first event
     inode = os.stat(repo.common_dir).st_ino
     places.write_clone(state, places.Clone(log, clone, repo.common_dir, inode, os.uname().nodename, settings))
     places.make_folder(places.git_spool_dir(repo.common_dir))

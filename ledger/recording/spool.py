@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ledger.core.canonical import MAX_INTEGER
+from ledger.core.text import clean_text
+from ledger.recording.claims import pick
 from ledger.store.state import open_folder, read_regular_file, write_file
 
 MAX_FILES = 200  # taken up by one event, so that no hook is slow for long; the rest waits for the next
@@ -35,7 +37,10 @@ class Place(NamedTuple):
 
 
 class Spooled(NamedTuple):
-    """One spooled event: its file, the door it came through, and what the door read. `git` says which spool it lay in."""
+    """One spooled event: its file, the door it came through, and what the door read. `git` says which spool it lay in.
+
+    `size` and `digest` are of what was read where that was too large to keep; else `digest` is empty.
+    """
 
     path: str
     git: bool
@@ -45,6 +50,8 @@ class Spooled(NamedTuple):
     arguments: tuple[str, ...]
     environ: Mapping[str, str]
     data: bytes
+    size: int
+    digest: str
 
 
 def spools(state: str, log: str, common_dir: str) -> tuple[Place, Place]:
@@ -53,10 +60,21 @@ def spools(state: str, log: str, common_dir: str) -> tuple[Place, Place]:
 
 
 def spool_event(
-    folder: str, door: str, at_ms: int, cwd: str, arguments: tuple[str, ...], environ: Mapping[str, str], data: bytes
+    folder: str,
+    door: str,
+    at_ms: int,
+    cwd: str,
+    arguments: tuple[str, ...],
+    environ: Mapping[str, str],
+    data: bytes,
+    *,
+    cut: tuple[int, str] | None = None,
 ) -> str:
-    """Write one event into a spool and return its path. Raises StoreError."""
-    value = {
+    """Write one event into a spool and return its path. Raises StoreError.
+
+    `cut` is size and digest of an input that is too large to keep; `data` is empty then.
+    """
+    value: dict[str, Any] = {
         "v": 1,
         "door": door,
         "at_ms": at_ms,
@@ -65,6 +83,8 @@ def spool_event(
         "environ": dict(environ),
         "data": b2a_base64(data, newline=False).decode("ascii"),
     }
+    if cut is not None:
+        value["size"], value["digest"] = cut
     path = os.path.join(folder, f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}.json")
     write_file(path, json.dumps(value, ensure_ascii=True).encode("ascii"))
     return path
@@ -76,8 +96,8 @@ def read_spool(place: Place) -> list[Spooled | str]:
     if folder is None:
         return []
     try:
-        found = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
-        return [_read(os.path.join(place.anchor, *place.names, name), place.git, folder) for name in found[:MAX_FILES]]
+        found = sorted(_names(folder))[:MAX_FILES]
+        return [_read(os.path.join(place.anchor, *place.names, name), place.git, folder) for name in found]
     except OSError:
         return []
     finally:
@@ -90,9 +110,15 @@ def count_spool(place: Place) -> int:
     if folder is None:
         return 0
     try:
-        return sum(1 for name in os.listdir(folder) if name.endswith(".json"))
+        return len(_names(folder))
     finally:
         os.close(folder)
+
+
+def _names(folder: int) -> list[str]:
+    """Return the names of what waits. Folders are passed over: they cannot be removed like files, and would stay for ever."""
+    with os.scandir(folder) as found:
+        return [item.name for item in found if item.name.endswith(".json") and not item.is_dir(follow_symlinks=False)]
 
 
 def remove(place: Place, paths: list[str]) -> None:
@@ -117,7 +143,7 @@ def _read(path: str, git: bool, folder: int) -> Spooled | str:
         return path
     try:
         return _parse(path, git, json.loads(data))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return path
 
 
@@ -132,5 +158,9 @@ def _parse(path: str, git: bool, value: dict[str, Any]) -> Spooled:
     arguments = tuple(str(word) for word in value["arguments"])
     if value["door"] == "git" and arguments[:1] and arguments[0] not in GIT_EVENTS:
         raise ValueError("not a git event we record")
-    environ = {str(name): str(text) for name, text in value["environ"].items()}
-    return Spooled(path, git, value["door"], at_ms, value["cwd"], arguments, environ, a2b_base64(value["data"], strict_mode=True))
+    environ = pick({clean_text(str(name)): clean_text(str(text)) for name, text in value["environ"].items()})
+    data = a2b_base64(value["data"], strict_mode=True)
+    size, digest = value.get("size", len(data)), value.get("digest", "")
+    if not isinstance(size, int) or not isinstance(digest, str) or not 0 <= size <= MAX_INTEGER or len(digest) not in (0, 64):
+        raise ValueError("no size and digest")
+    return Spooled(path, git, value["door"], at_ms, value["cwd"], arguments, environ, data, size, digest)

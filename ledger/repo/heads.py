@@ -75,6 +75,12 @@ def is_rebasing(repo: GitDir) -> bool:
     return any(os.path.isdir(os.path.join(repo.git_dir, name)) for name in ("rebase-merge", "rebase-apply"))
 
 
+def has_just_merged(repo: GitDir) -> bool:
+    """Say whether the last thing that HEAD did was to take the commit of a merge: not a fast-forward, not a squash."""
+    moves = read_moves(repo, 0) or []
+    return bool(moves) and moves[-1].made_by_merge
+
+
 def _parse_move(line: bytes) -> Move | None:
     head, _, message = line.partition(b"\t")
     ids = head.split(b" ", 2)
