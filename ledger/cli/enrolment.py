@@ -71,11 +71,14 @@ def _read(folder: int, path: str) -> bytes:
         return b""
     except OSError as error:
         raise Refused(f"{path} is a link, or cannot be read: nothing was written", remedy="move it away and try again") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_BYTES:
             raise Refused(f"{path} is no ordinary file: nothing was written", remedy="move it away and try again")
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def _parse(data: bytes, path: str) -> list[Signer]:

@@ -80,7 +80,7 @@ def _print_entry(log: Log, seq: int, record: Record, repo: GitDir, *, as_json: b
 
 
 def _principal(repo: GitDir, public_key: bytes) -> str | None:
-    """Return the name under which the work tree's file lists a key, if it can be pasted into a shell; a convenience, no evidence."""
+    """Return the name under which the work tree's file lists a key, if it can be pasted into a shell; no evidence."""
     data = read_regular_file(os.path.join(repo.work_tree or repo.git_dir, FOLDER, NAME), 4 << 20) or b""
     try:
         signers = parse_signers(data.decode("utf-8"))

@@ -39,10 +39,13 @@ def resolve_commit(repo: GitDir, revision: str) -> str | None:
     """Return the id of the commit that `revision` names in any way git understands, or None."""
     if "\0" in revision or not revision:
         return None
-    said = run_git(
-        ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"], cwd=repo.git_dir, check=False
-    )
-    return said.decode("ascii", "replace").strip() or None
+    named = _rev_parse(repo, revision)  # in two steps, for `:/words^{commit}` would look for "words^{commit}" in messages
+    return _rev_parse(repo, f"{named}^{{commit}}") if named else None
+
+
+def _rev_parse(repo: GitDir, name: str) -> str | None:
+    args = ["rev-parse", "--verify", "--quiet", "--end-of-options", name]
+    return run_git(args, cwd=repo.git_dir, check=False).decode("ascii", "replace").strip() or None
 
 
 def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") -> Trace:

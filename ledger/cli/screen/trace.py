@@ -26,7 +26,7 @@ _RUNGS = {
     "tree": ("an equal ", ""),
 }
 _REF = 7  # the width of `#12345`; a longer name of an entry goes on below
-_FONT_FACE = re.compile(r"@font-face \{[^}]*\}\s*")
+_FOREIGN = re.compile(r"(?:@font-face \{[^}]*\}|<!--.*?-->)\s*")  # what names another host
 _LEADING = re.compile(r' x="([0-9.]+)" y="([0-9.]+)" textLength="([0-9.]+)"([^>]*)>((?:&#160;)+)(?=[^<&])')
 _CELL = 12.2  # rich's width of a character in a picture
 
@@ -42,7 +42,7 @@ def export_trace(trace: Mapping[str, Any], path: str, title: str) -> None:
         record=True, width=100, file=StringIO(), force_terminal=True, color_system="truecolor", no_color=False, markup=False
     )
     picture.print(_page(trace))
-    svg = _LEADING.sub(_move_right, _FONT_FACE.sub("", picture.export_svg(title=safe(title))))
+    svg = _LEADING.sub(_move_right, _FOREIGN.sub("", picture.export_svg(title=safe(title))))
     with open(path, "w", encoding="utf-8") as file:
         file.write(svg)
 
