@@ -188,7 +188,7 @@ def _spool(event: Event, repo: GitDir, state: str, recorder: Recorder | None) ->
 
 
 def _has_room(repo: GitDir) -> bool:
-    """Say whether the repository's spool is there, is no link, and is not full: where no recorder comes it must not grow for ever."""
+    """Say whether the repository's spool is there, is no link, and is not full: without a recorder it must not grow for ever."""
     place = spool.spools("", "", repo.common_dir)[1]
     folder = places.open_folder(place.anchor, *place.names)
     if folder is None:
