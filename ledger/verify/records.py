@@ -29,7 +29,7 @@ _CANONICAL = OPT_SORT_KEYS | OPT_STRICT_INTEGER
 _ALWAYS = ("actor", "at", "body", "key", "kind", "log", "prev", "seq", "source", "v")
 _SOMETIMES = ("call", "cause", "payloads", "session", "turn")
 _ORDER = _ALWAYS + _SOMETIMES
-_PAYLOAD_MEMBERS = ["commitment", "media", "name", "size"]
+_PAYLOAD_MEMBERS = list(loads(b'{"commitment":0,"media":0,"name":0,"size":0}'))
 _BODY_DEPTH = 14  # a record may nest 16 deep: the record itself, its entry, then the body
 _SUFFIX_BYTES = 98
 _MAX_END = MAX_RECORD_BYTES - _SUFFIX_BYTES
@@ -158,11 +158,10 @@ class RecordReader:
         self._remembered += 1
         if self._remembered > _MAX_REMEMBERED:
             self._forget()
-        values = (entry.call, entry.cause, entry.payloads or None, entry.session, entry.turn)
-        present = [name for name, value in zip(_SOMETIMES, values, strict=True) if value is not None]
-        names = sorted((*_ALWAYS, *present))
+        # orjson keeps the names it meets, so those of the next record will be these very objects, and are compared at once.
+        names = tuple(loads(record.entry_bytes))
         places = [names.index(name) if name in names else -1 for name in _ORDER]
-        self._shapes[tuple(names)] = itemgetter(*places), len(_SOMETIMES) - len(present)
+        self._shapes[names] = itemgetter(*places), places.count(-1)
         if entry.log:
             self._places.add((entry.log, entry.key))
         self._sayers.add((entry.kind, entry.source, len(entry.actor), entry.actor["type"], entry.actor.get("name")))

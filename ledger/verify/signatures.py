@@ -54,14 +54,16 @@ class SomeSignatures:
         self._bad = bad
         self._last: Record | None = None
         self._signer = b""
+        self._key = ""
         self._checked = 0
 
     def take(self, record: Record, signer: bytes) -> None:
         """Take one record, and check the one before where it was the last of its key."""
-        last = self._last
-        if last is not None and last.entry.key != record.entry.key:
-            self._check(last, self._signer)
-        if record.entry.kind == "key.rotated":
+        entry = record.entry
+        if self._last is not None and self._key != entry.key:
+            self._check(self._last, self._signer)
+        self._key = entry.key
+        if entry.kind == "key.rotated":
             self._check(record, signer)
             self._last = None
         else:
