@@ -37,12 +37,13 @@ def begin_log(repo: GitDir, state: str, *, key: str | None = None, settings: Map
     """Return this clone's log, opening one where there is none; make the key that it needs.
 
     `key` is `file`, `ssh-agent` or `ssh-agent:SHA256:…` and only counts for a new log. A moved clone keeps its log; a copied or
-    restored one opens its own, which names its predecessor.
+    restored one opens its own, which names its predecessor; so does one whose journal is gone.
     """
     with Lock(os.path.join(state, "clones", "lock"), wait_s=30.0):
         found = places.find_clone(state, repo.common_dir)
         clone = settle(state, repo, found)
-        if clone is not None:
+        lost = found.how == "known" and not os.path.exists(places.journal_path(state, clone.log)) if clone else False
+        if clone is not None and not lost:
             if settings:
                 clone = clone._replace(settings={**clone.settings, **settings})
                 places.write_clone(state, clone)
@@ -50,7 +51,7 @@ def begin_log(repo: GitDir, state: str, *, key: str | None = None, settings: Map
             return Begun(clone.log, False, signer.storage, sshsig.fingerprint(signer.public_key), None)
         name = _key_for(state, key)
         predecessor = None if found.clone is None else _head_of(state, found.clone.log, repo.common_dir)
-        kept = found.clone.settings if found.clone is not None and found.how == "replaced" else {}
+        kept = found.clone.settings if found.clone is not None and (found.how == "replaced" or lost) else {}
         log = _open(repo, state, name, predecessor, {**places.SETTINGS_DEFAULT, **kept, **(settings or {})})
         signer = keys.load_signer(state, name)
         return Begun(log, True, signer.storage, sshsig.fingerprint(signer.public_key), predecessor.log if predecessor else None)

@@ -124,9 +124,11 @@ def find_clone(state: str, common_dir: str) -> Found:
     clone = read_clone(state, common_dir)
     if clone is not None:
         return Found(clone, "known" if clone.inode == inode else "replaced")
+    # File systems give the inode of a folder that was removed to a new one: a repository that never had a ledger did not move.
+    has_folder = os.path.isdir(os.path.join(common_dir, "ledger"))
     for name in _names_by_inode(state, inode):
         moved = _read_clone_file(os.path.join(state, "clones", name))
-        if moved is not None and moved.inode == inode and _inode_at(moved.common_dir) != inode:
+        if moved is not None and moved.inode == inode and _inode_at(moved.common_dir) != inode and has_folder:
             return Found(moved, "moved")
     head = read_head_file(common_dir)
     if head is not None and os.path.exists(journal_path(state, head.log)):
@@ -219,13 +221,13 @@ def _read_all(descriptor: int, limit: int) -> bytes | None:
 def write_file(path: str, data: bytes, *, sync: bool = True, mode: int = 0o600) -> None:
     """Write a file aside, sync it, rename it into place and sync its folder. Raises StoreError.
 
-    A crash before the rename leaves `*.tmp-<pid>`, which the next write by the same pid overwrites; after it, the new file.
+    A crash before the rename leaves `*.tmp-<pid>`, which the next write by the same pid replaces; after it, the new file.
     """
     folder = os.path.dirname(path)
     aside = f"{path}.tmp-{os.getpid()}"
     try:
         make_folder(folder)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        descriptor = _create(aside, mode)
         try:
             view = memoryview(data)
             while view:
@@ -239,6 +241,20 @@ def write_file(path: str, data: bytes, *, sync: bool = True, mode: int = 0o600) 
             sync_folder(folder)
     except OSError as error:
         raise store_error(error, path) from error
+
+
+def _create(path: str, mode: int) -> int:
+    """Create a new file and return its descriptor; what lies there already goes.
+
+    In the common dir an agent could lay a FIFO there, and we would wait for ever, or a hard link to a file of the user's, and we
+    would overwrite that.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, mode)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, flags, mode)
 
 
 def make_folder(path: str) -> None:
