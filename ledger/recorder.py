@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from ledger.core import sshsig
 from ledger.core.fact import Fact, Observation, PayloadData
 from ledger.core.kinds import ACTOR_TYPES, KINDS, is_reserved
+from ledger.core.text import clean_text
 from ledger.core.trailer import Head
-from ledger.errors import FormatError, LedgerError, NoLedger
+from ledger.errors import FormatError, LedgerError, NoLedger, Refused
 from ledger.recording import events, spool
 from ledger.recording.claims import pick
 from ledger.recording.facts import Setting, record_observation
@@ -110,19 +111,23 @@ class Recorder:
         """Append one fact of an agent's and return its name when it is durable.
 
         `payloads` maps names to (bytes, media type). Raises FormatError for kinds that only the ledger writes, unknown kinds and
-        malformed facts, and StoreError where the journal cannot be written.
+        malformed facts, Refused while recording is paused, and StoreError where the journal cannot be written.
         """
         data = {name: PayloadData(*item) for name, item in (payloads or {}).items()}
-        fact = Fact(kind, actor, body or {}, session, turn, call, data, answers="call" if kind == "tool.finished" else None)
-        return self.record_facts([fact])[0]
+        session, turn, call = (clean_text(name) if name else None for name in (session, turn, call))
+        answers = "call" if kind in ("tool.finished", "approval.decided") and call else None
+        return self.record_facts([Fact(kind, actor, body or {}, session, turn, call, data, answers=answers)])[0]
 
     def record_facts(self, facts: list[Fact]) -> list[Written]:
-        """Append facts of an agent's, all of them or none, and return their names when they are durable."""
+        """Append facts of an agent's, all of them or none, and return their names when they are durable.
+
+        A fact that was recorded before (see `Fact.once`) is not recorded again: its name is that of the entry that has it.
+        """
         for fact in facts:
             check_fact(fact)
         name = next((str(fact.actor["name"]) for fact in facts if fact.actor.get("name")), "unknown")
         setting = Setting(self.repo, "cli", name, pick(os.environ), now_ms())
-        seqs = self.append(lambda writer: record_observation(writer, Observation(tuple(facts)), setting))
+        seqs = self.append(lambda writer: record_observation(_awake(writer), Observation(tuple(facts)), setting))
         return [Written(self.clone.log, seq) for seq in seqs]
 
     def append(self, work: Callable[[Writer], T]) -> T:
@@ -147,6 +152,13 @@ class Recorder:
         return self._signer
 
 
+def _awake(writer: Writer) -> Writer:
+    """Return `writer`. Raises Refused while recording is paused: whoever asks by name must not believe that it was recorded."""
+    if writer.journal.meta("paused") == "1":
+        raise Refused("recording is paused here", remedy="`ledger resume` goes on")
+    return writer
+
+
 def begin_log(repo: GitDir, state: str, *, key: str | None = None, settings: Mapping[str, Any] | None = None) -> Begun:
     """Return this clone's log, opening one where there is none; see `ledger.recording.opening`."""
     from ledger.recording import opening  # most hooks never open a log
@@ -164,7 +176,8 @@ def check_fact(fact: Fact) -> None:
         )
     if fact.kind.startswith("recording."):
         raise FormatError(f"the kind {fact.kind} is written by `ledger pause` and `ledger resume`")
-    if fact.actor.get("type") not in ACTOR_TYPES or fact.actor.get("type") == "recorder":
+    said = fact.actor.get("type")
+    if not isinstance(said, str) or said not in ACTOR_TYPES or said == "recorder":
         raise FormatError("actor.type is not one of agent, human, policy, tool, unknown")
 
 

@@ -47,9 +47,11 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting) -> l
     touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)
     for fact in seen.facts:
         fact = _with_plan_file(fact, seen.plan_file)
-        if fact.kind == "plan.updated" and not fact.payloads:
+        if fact.kind == "plan.updated" and not fact.payloads and setting.source == "hook":
             continue  # the plan's text is nowhere yet; a later event of the same call may bring it
-        if _is_repetition(writer, fact, setting):
+        known = _find_repetition(writer, fact, setting)
+        if known is not None:
+            seqs.append(known)
             continue
         _announce_session(writer, fact, setting)
         seqs.append(_record_fact(writer, fact, touched, setting))
@@ -118,16 +120,17 @@ def _answered_call(writer: Writer, fact: Fact) -> calls.Call | None:
     return None
 
 
-def _is_repetition(writer: Writer, fact: Fact, setting: Setting) -> bool:
-    """Say whether this fact is recorded already.
+def _find_repetition(writer: Writer, fact: Fact, setting: Setting) -> int | None:
+    """Return the seq of the entry that has this fact already, or None.
 
     A fact of a call is known by its name. Any other is compared by content, and only with what another door said within two
     seconds: people do say "continue" twice.
     """
-    row = writer.journal.one("SELECT at_ms, door FROM done WHERE key = ?", (_key(fact, setting),))
+    row = writer.journal.one("SELECT at_ms, door, seq FROM done WHERE key = ?", (_key(fact, setting),))
     if row is None:
-        return False
-    return fact.once is not None or (row[1] != setting.agent and abs(setting.at_ms - int(row[0])) < _REPEAT_MS)
+        return None
+    twice = setting.source == "hook" and row[1] != setting.agent and abs(setting.at_ms - int(row[0])) < _REPEAT_MS
+    return int(row[2]) if fact.once is not None or twice else None
 
 
 def _remember(writer: Writer, fact: Fact, seq: int, setting: Setting) -> None:
