@@ -6,6 +6,7 @@ Keys are raw 32-byte seeds and public keys: loading PEM costs a hook 18 ms.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -19,9 +20,13 @@ def public_key_of(seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
+# Deriving the key from its seed costs more than a signature does.
+_private_key = lru_cache(maxsize=8)(Ed25519PrivateKey.from_private_bytes)
+
+
 def sign_sshsig(seed: bytes, namespace: str, message: bytes) -> bytes:
     """Return the 64 raw bytes of the SSHSIG signature over `message` in `namespace`."""
-    return Ed25519PrivateKey.from_private_bytes(seed).sign(sshsig.format_signed_data(namespace, message))
+    return _private_key(seed).sign(sshsig.format_signed_data(namespace, message))
 
 
 def check_sshsig(public_key: bytes, namespace: str, message: bytes, signature: bytes) -> None:
