@@ -35,7 +35,7 @@ def command(place: Place, commit: str, as_json: bool, no_verify: bool, svg: str 
 
     if svg is not None:
         export_trace(trace, svg, f"ledger trace {commit}")
-    elif as_json:
+    if as_json:
         screen.print_json(trace)
     else:
         render_trace(trace)

@@ -63,7 +63,8 @@ def words(value: Any, *, lines: int, characters: int, more: str = "") -> Text:
     kept = "\n".join(text[: characters + 1].split("\n")[:lines])[:characters]
     shown = Text(safe(kept, keep_newlines=True))
     if len(kept) < len(text):
-        shown.append(f" … {len(text):,} characters in all{f': {more}' if more else ''}", style=DIM)
+        whole = f" {len(text):,} characters in all" if len(text) >= 1000 or more else ""
+        shown.append(f" …{whole}{f': {more}' if more else ''}", style=DIM)
     return shown
 
 

@@ -180,12 +180,19 @@ def _ran(calls: list[Mapping[str, Any]], view: _View) -> list[RenderableType]:
         table.add_row(
             Text(safe(call["at"][11:19]), style=DIM),
             words(_tool(call), lines=1, characters=60),
-            words(call["command"], lines=4, characters=320, more=more),
+            _command(call["command"], more),
             graded(call["outcome"]),
             Text(_cost(call), style=DIM),
             view.dim(call["entry"] or call["result_entry"]),
         )
     return [table] if calls else []
+
+
+def _command(command: Any, more: str) -> Text:
+    """Return a command, or the beginning of an input that is no command: JSON is for `ledger show`."""
+    if isinstance(command, str) and command[:1] in ("{", "["):
+        return words(command, lines=1, characters=60)
+    return words(command, lines=4, characters=320, more=more)
 
 
 def _tool(call: Mapping[str, Any]) -> str:
