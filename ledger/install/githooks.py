@@ -198,11 +198,12 @@ def remove_stubs(hook_set: HookSet) -> Undone:
     for recorded in hook_set.stubs:
         path = recorded.removesuffix(".legacy")
         hook = os.path.basename(path)
-        where = next((spot for spot in (path, path + ".legacy", path + ".old") if holds_stub(spot, hook)), None)
-        if where is not None:
-            remove_file(where)
-            restored.append(where)
-        if hook_set.mode == "in-place" and not _put_back(path, where):
+        # Managers keep what they find under other names: every copy of ours goes, and the first one's place is free.
+        ours = [spot for spot in (path, path + ".legacy", path + ".old") if holds_stub(spot, hook)]
+        for spot in ours:
+            remove_file(spot)
+        restored += ours
+        if hook_set.mode == "in-place" and not _put_back(path, ours[0] if ours else None):
             left.append(path + CHAINED_SUFFIX)
     return Undone(tuple(restored), tuple(left))
 
