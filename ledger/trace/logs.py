@@ -84,8 +84,9 @@ class Log:
         return entry
 
     def _erasure(self, seq: int, name: str) -> Gone | None:
-        for entry in self.entries(self.index.answers(seq), "payload.erased"):
-            if entry.body.get("name", name) != name:
+        for entry in self.entries(self.index.of_kind("payload.erased")):
+            gone = entry.body.get("payloads")
+            if not isinstance(gone, list) or {"seq": seq, "name": name} not in gone:
                 continue
             by = entry.actor.get("name", entry.actor["type"])
             reason = self.reader.payload(entry.seq, "reason")

@@ -327,7 +327,8 @@ def test_withheld_erased_and_changed_payloads_are_told_apart(sandbox):
     story.start()
     withheld, erased, changed = (story.ask(text) for text in ("never here", "gone", "true"))
     committed(story, "one", "one.py")
-    story.log.append("payload.erased", {"name": "prompt"}, payloads={"reason": b"asked to"}, cause=erased, actor={"type": "human"})
+    gone = [{"seq": erased, "name": "prompt"}]
+    story.log.append("payload.erased", {"payloads": gone}, payloads={"reason": b"asked to"}, actor={"type": "human"})
     rows = [row for row in story.log.payload_rows() if row.seq not in (withheld, erased)]
     story.log._payloads = [row._replace(data=b"false") if row.seq == changed else row for row in rows]
     story.write()
