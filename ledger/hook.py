@@ -129,7 +129,9 @@ def _repositories(event: Event) -> Iterator[GitDir]:
 
 
 def _touched(event: Event, cwd: str) -> Iterator[str]:
-    """Yield the folders of what a call is about to touch, as the agent's adapter sees it: no repository was known before them."""
+    """Yield the folders that a patch names, as the agent's adapter reads it: no repository was known before them."""
+    if b"*** " not in event.data:
+        return  # in most repositories without a ledger: at once
     from ledger.agents import registry
 
     try:
