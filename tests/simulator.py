@@ -179,6 +179,12 @@ def flip(records: Sequence[bytes], index: int, byte: int, bit: int = 0) -> list[
     return _with(records, index, bytes(changed))
 
 
+def flip_signature(records: Sequence[bytes], index: int) -> list[bytes]:
+    """Return the records with one bit of a signature itself flipped; a bit of its base64 may also make it malformed."""
+    _, entry_bytes, signature = parse_record(records[index])
+    return _with(records, index, format_record(entry_bytes, bytes([signature[0] ^ 1]) + signature[1:]))
+
+
 def drop(records: Sequence[bytes], index: int) -> list[bytes]:
     """Return the records without record `index`."""
     return [*records[:index], *records[index + 1 :]]
@@ -283,4 +289,6 @@ def _proof(seed: bytes, prev: str, signer: bytes | None = None) -> str:
 
 
 def _with(records: Sequence[bytes], index: int, record: bytes) -> list[bytes]:
-    return [*records[:index], record, *records[index + 1 :]]
+    changed = list(records)
+    changed[index] = record
+    return changed

@@ -129,8 +129,8 @@ TAMPERINGS: dict[str, tuple[Callable[[LogSimulator], Records], set[str]]] = {
         {"signature.bad", "chain.prev"},
     ),
     "a flipped bit in the frame": (lambda sim: simulator.flip(sim.records(), 3, 0), {"record.form", "chain.prev"}),
-    "a flipped bit in the signature": (lambda sim: simulator.flip(sim.records(), 3, -40, 1), {"signature.bad", "chain.prev"}),
-    "a flipped bit in the last record": (lambda sim: simulator.flip(sim.records(), 11, -40, 1), {"signature.bad"}),
+    "a flipped bit in the signature": (lambda sim: simulator.flip_signature(sim.records(), 3), {"signature.bad", "chain.prev"}),
+    "a flipped bit in the last record": (lambda sim: simulator.flip_signature(sim.records(), 11), {"signature.bad"}),
     "a dropped record": (lambda sim: simulator.drop(sim.records(), 3), {"chain.seq", "chain.prev"}),
     "a dropped genesis": (lambda sim: simulator.drop(sim.records(), 0), {"chain.seq", "chain.prev"}),
     "a dropped rotation": (
@@ -210,7 +210,7 @@ def test_only_an_anchor_shows_a_key_holder_s_edit(sim: LogSimulator, tmp_path: P
 
 def test_the_worst_finding_is_the_verdict(sim: LogSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Invalid outranks diverged and incomplete."""
-    records = simulator.flip(sim.fork(4), 2, -40, 1)
+    records = simulator.flip_signature(sim.fork(4), 2)
     log = simulator.write_lines(tmp_path / "log", records)
     assert ask(capsys, log, "--head", sim.head(4))[0] == "invalid"
     assert ask(capsys, log, "--head", sim.head())[0] == "invalid"

@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 _NO_NETWORK = Answer("no", "no hook sees network decisions")
 _APPROVAL = Answer("partly", "that it was requested; not the decision, nor who took it")
 _ASKED = Answer("partly", "the prompt; the person is this machine's user, as asserted")
-_CHANGED = Answer("yes", "files that the edit tools name; what shell commands change is found by comparing, within bounds")
+_CHANGED = Answer("partly", "files that the edit tools name, by content; what shell commands change is not looked for")
 
 # By hooks alone. Transcripts and telemetry know more; nothing reads them yet.
 COVERAGE: dict[str, dict[str, Answer]] = {

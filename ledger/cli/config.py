@@ -11,10 +11,11 @@ import click
 from ledger.cli.main import Place
 from ledger.cli.plain import safe
 from ledger.errors import Refused
+from ledger.install.githooks import switch_trailer
 from ledger.recorder import Recorder
 from ledger.recording.writer import Writer
 from ledger.repo.git import run_git
-from ledger.store.state import write_clone, write_file
+from ledger.store.state import write_clone
 
 # The guarded ones live in the clone map, where no agent can write; git's configuration has a copy to look at.
 GUARDED = {
@@ -69,22 +70,13 @@ def _change(place: Place, name: str, value: str) -> None:
             recorder.append(lambda writer: _record_change(writer, name, before, wanted))
             write_clone(recorder.state, recorder.clone._replace(settings={**recorder.clone.settings, name: wanted}))
     if name == "trailer":
-        _switch_trailer(repo.common_dir, wanted)
+        switch_trailer(repo.common_dir, wanted)
     run_git(["config", "--local", f"ledger.{name}", "true" if wanted else "false"], cwd=repo.git_dir)
 
 
 def _record_change(writer: Writer, name: str, before: Any, after: bool) -> None:
     body = {"scope": "recording", "setting": name, "before": before, "after": after}
     writer.append("boundary.declared", source="cli", body=body)
-
-
-def _switch_trailer(common_dir: str, wanted: bool) -> None:
-    """Tell the shell stubs, which read no settings: they look whether this file is there."""
-    path = os.path.join(common_dir, "ledger", "no-trailer")
-    if not wanted:
-        write_file(path, b"", mode=0o644)
-    elif os.path.lexists(path):
-        os.unlink(path)
 
 
 def _settings(place: Place) -> dict[str, Any]:

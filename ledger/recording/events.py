@@ -21,6 +21,7 @@ from ledger.repo.heads import has_just_merged, is_rebasing, read_head
 
 MAX_EVENT_BYTES = 16 << 20
 _DRAIN_S = 1.0
+_WATCHED = frozenset({"session.started", "prompt.submitted", "session.ended"})
 
 
 class Event(NamedTuple):
@@ -36,9 +37,7 @@ class Event(NamedTuple):
     at_ms: int
 
 
-def make_event(
-    door: str, arguments: tuple[str, ...], data: bytes, cwd: str, environ: Mapping[str, str], at_ms: int
-) -> Event:
+def make_event(door: str, arguments: tuple[str, ...], data: bytes, cwd: str, environ: Mapping[str, str], at_ms: int) -> Event:
     """Return the event of bytes that are all here."""
     return Event(door, arguments, data, len(data), hashlib.sha256(data).hexdigest(), cwd, environ, at_ms)
 
@@ -109,6 +108,10 @@ def _record_agent(writer: Writer, repo: GitDir, event: Event, *, live: bool) -> 
         raise FormatError("no adapter of this name")
     seen = adapter.translate(parse_event(event.data, event.size))
     record_observation(writer, seen, Setting(repo, "hook", adapter.NAME, event.environ, event.at_ms, live))
+    if live and any(fact.kind in _WATCHED for fact in seen.facts):
+        from ledger.recording.watch import notice_hooks  # not on every call
+
+        notice_hooks(writer, repo)
 
 
 def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ancestors: list[str] | None) -> None:

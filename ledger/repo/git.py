@@ -25,6 +25,7 @@ def git_env() -> dict[str, str]:
     """Return this process's environment without what git or an agent put there to steer git."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
     env["GIT_NO_REPLACE_OBJECTS"] = "1"
+    env["GIT_GRAFT_FILE"] = os.devnull
     env["GIT_OPTIONAL_LOCKS"] = "0"
     env["GIT_NO_LAZY_FETCH"] = "1"  # a partial clone must not reach for the network on our account
     env["GIT_TERMINAL_PROMPT"] = "0"

@@ -83,6 +83,7 @@ class Journal:
 
     def __init__(self, state: str, log: str) -> None:
         self.path = journal_path(state, log)
+        self.state = state
         self.log = log
         if not os.path.exists(self.path):
             raise StoreError(

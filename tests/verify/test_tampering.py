@@ -16,7 +16,7 @@ import simulator
 from scene import Scene, codes, fill
 from simulator import LogSimulator, PayloadRow
 
-from ledger.core.entry import format_record, hash_record, parse_record
+from ledger.core.entry import hash_record, parse_record
 from ledger.core.signers import format_signer
 from ledger.core.sshsig import fingerprint, parse_public_key
 from ledger.store import pins
@@ -58,14 +58,6 @@ def _records(change: Callable[[LogSimulator], list[bytes]]) -> Callable[[LogSimu
 
 def _edit(members: dict[str, Any]) -> None:
     members["body"] = {"permission_mode": "never happened"}
-
-
-def _flip_signature(sim: LogSimulator, index: int) -> list[bytes]:
-    """Flip a bit of the signature itself; one of its base64 may also make it malformed."""
-    records = sim.records()
-    _, entry_bytes, signature = parse_record(records[index])
-    records[index] = format_record(entry_bytes, bytes([signature[0] ^ 1]) + signature[1:])
-    return records
 
 
 def _resign_without_key(sim: LogSimulator) -> list[bytes]:
@@ -156,8 +148,8 @@ FILES, KEY = "write access", "the key"
 ATTACKS = [
     Attack("nothing", "", _records(lambda sim: sim.records())),
     Attack("one bit of an entry flipped", FILES, _records(lambda sim: simulator.flip(sim.records(), MIDDLE, 40))),
-    Attack("one bit of a signature flipped", FILES, _records(lambda sim: _flip_signature(sim, MIDDLE))),
-    Attack("one bit of the last signature flipped", FILES, _records(lambda sim: _flip_signature(sim, len(sim.records()) - 1))),
+    Attack("one bit of a signature flipped", FILES, _records(lambda sim: simulator.flip_signature(sim.records(), MIDDLE))),
+    Attack("one bit of the last signature flipped", FILES, _records(lambda sim: simulator.flip_signature(sim.records(), -1))),
     Attack("an entry deleted", FILES, _records(lambda sim: simulator.drop(sim.records(), MIDDLE))),
     Attack("two entries swapped", FILES, _records(lambda sim: simulator.swap(sim.records(), MIDDLE, MIDDLE + 1))),
     Attack("an entry there twice", FILES, _records(lambda sim: simulator.duplicate(sim.records(), MIDDLE))),
