@@ -125,4 +125,3 @@ def _print_lines(place: Place, log: Log, seqs: Iterator[int]) -> None:
         click.echo_via_pager((line + "\n" for line in lines), color=True)
     else:
         print_entry_lines(lines)
-
