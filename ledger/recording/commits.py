@@ -20,6 +20,8 @@ from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import Move, is_rebasing, read_head, read_moves, reflog_size
 
 _MADE_HERE = ("commit", "cherry-pick", "revert", "am")
+_MOVED_HERE = ("reset", "merge", "pull", "fetch")  # to commits that were there already, or that were made elsewhere
+_LOOKED_AT = ("checkout", "rebase", "clone")
 _MAX_NEW_COMMITS = 200
 _MAX_MOVES = 200
 _MAX_PATHS_BYTES = 200_000  # of one entry's paths; the rest goes on in further parts
@@ -119,18 +121,22 @@ def _record_reflog(writer: Writer, repo: GitDir, moves: list[Move], making: Maki
             record_commit(writer, repo, move.new, making)
         elif "(finish)" in move.action:
             _record_new(writer, repo, onto or move.old, move.new, making)
-        elif verb not in ("checkout", "rebase", "clone") and "(" not in move.action and move.old != move.new:
-            body = {"ref": "HEAD", "old": move.old, "new": move.new, "how": verb}
+        elif verb in _LOOKED_AT or "(" in move.action or move.old == move.new:
+            continue
+        elif verb in _MOVED_HERE or not _record_new(writer, repo, move.old, move.new, making):
+            body = {"ref": "HEAD", "old": move.old, "new": move.new, "how": verb or "other"}
             writer.append("ref.updated", source=making.source, actor=GIT, body=body)
 
 
-def _record_new(writer: Writer, repo: GitDir, old: str, new: str, making: Making) -> None:
-    """Record the commits that `new` has and neither `old` nor a remote branch has."""
-    oids = new_commits(repo, old, new, _MAX_NEW_COMMITS + 1)
+def _record_new(writer: Writer, repo: GitDir, old: str, new: str, making: Making) -> int:
+    """Record the commits that `new` has and neither `old` nor a remote branch has; return how many entries that took."""
+    before = writer.head.seq
+    oids = new_commits(repo, old.strip("0") and old, new, _MAX_NEW_COMMITS + 1)
     if len(oids) > _MAX_NEW_COMMITS:
         _note_gap(writer, "too-many-commits", making, count=1, old=old, new=new)
     for oid in oids[-_MAX_NEW_COMMITS:]:
         record_commit(writer, repo, oid, making)
+    return writer.head.seq - before
 
 
 def _note_gap(writer: Writer, reason: str, making: Making, *, count: int = 1, **more: str) -> int:

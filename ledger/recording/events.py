@@ -120,6 +120,8 @@ def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ances
     name, more = event.arguments[0] if event.arguments else "", event.arguments[1:2]
     claims = read_claims(event.environ)
     making = Making("hook" if live else "spool", "git" if live else "spool", claims, ancestors, event.at_ms)
+    if name == "post-rewrite" and (more != ("rebase",) and is_rebasing(repo)):
+        return  # a rebase amends commits of its own, and tells at its end what became of what
     if name == "post-rewrite":
         record_rewrites(writer, repo, "".join(more), event.data.decode("ascii", "replace"), making)
     elif live and is_rebasing(repo):
