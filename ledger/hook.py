@@ -28,7 +28,7 @@ from ledger.recorder import Recorder
 from ledger.recording import spool
 from ledger.recording.ancestry import ancestors
 from ledger.recording.claims import pick
-from ledger.recording.events import MAX_EVENT_BYTES, Event, named_places, parse_event, record_event, say
+from ledger.recording.events import MAX_EVENT_BYTES, Event, is_passing, named_places, parse_event, record_event, say
 from ledger.repo.gitdir import GitDir, find_repository, repository_of_hook
 from ledger.store import state as places
 
@@ -170,13 +170,13 @@ def _spool(event: Event, repo: GitDir, state: str, recorder: Recorder | None) ->
         folders.append(places.spool_dir(state, recorder.clone.log))
     arguments = event.arguments
     if event.door == "git":
-        from ledger.repo.heads import is_rebasing, read_head
+        from ledger.repo.heads import read_head
 
+        if is_passing(repo, arguments):
+            return True
         if _has_room(repo):
             folders.append(places.git_spool_dir(repo.common_dir))
         if event.arguments[:1] != ("post-rewrite",):
-            if is_rebasing(repo):
-                return True  # nobody's result: see `record_event`
             arguments = (*event.arguments[:1], read_head(repo))
     cut = (event.size, event.digest) if event.size > MAX_EVENT_BYTES else None
     data = b"" if cut else event.data

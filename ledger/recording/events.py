@@ -120,12 +120,10 @@ def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ances
     name, more = event.arguments[0] if event.arguments else "", event.arguments[1:2]
     claims = read_claims(event.environ)
     making = Making("hook" if live else "spool", "git" if live else "spool", claims, ancestors, event.at_ms)
-    if name == "post-rewrite" and (more != ("rebase",) and is_rebasing(repo)):
-        return  # a rebase amends commits of its own, and tells at its end what became of what
+    if live and is_passing(repo, event.arguments):
+        return
     if name == "post-rewrite":
         record_rewrites(writer, repo, "".join(more), event.data.decode("ascii", "replace"), making)
-    elif live and is_rebasing(repo):
-        return
     elif name == "post-commit":
         for oid in [read_head(repo)] if live else more:
             record_commit(writer, repo, oid, making)
@@ -133,6 +131,11 @@ def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ances
         # A fast-forward fires post-merge as well: its commits were made elsewhere.
         record_commit(writer, repo, read_head(repo), making)
     notice_moves(writer, repo, making)
+
+
+def is_passing(repo: GitDir, arguments: tuple[str, ...]) -> bool:
+    """Say whether a git event is of a rebase under way: its commits and amendments are nobody's result, and its end tells all."""
+    return arguments[:2] != ("post-rewrite", "rebase") and is_rebasing(repo)
 
 
 def _record_spooled(writer: Writer, repo: GitDir, item: spool.Spooled | str) -> None:
