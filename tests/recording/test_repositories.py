@@ -264,9 +264,12 @@ def test_eight_hooks_in_a_fresh_copy_open_one_successor(sandbox: Sandbox, desk: 
         hook = subprocess.Popen(desk.argv("codex"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=copy, env=sandbox.env)
         assert hook.stdin is not None
         hook.stdin.write(json.dumps({**desk.before(f"c{number}"), "cwd": str(copy)}).encode())
+        hook.stdin.close()
         hooks.append(hook)
     for hook in hooks:
-        assert hook.communicate(timeout=60)[1] == b"" and hook.returncode == 0
+        assert hook.stderr is not None
+        assert hook.stderr.read() == b"" and hook.wait(60) == 0
+        hook.stderr.close()
     later = successor_of(desk, copy)
     assert sorted(str(entry.call) for entry in later.entries("tool.requested")) == [f"c{n}" for n in range(8)]
     assert len(list(sandbox.state.glob("logs/*"))) == 2
