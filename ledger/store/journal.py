@@ -121,8 +121,8 @@ class Journal:
     def last(self) -> tuple[int, bytes]:
         """Return seq and bytes of the last record. Raises StoreCorrupt where there is none."""
         row = self.one("SELECT seq, bytes FROM record ORDER BY seq DESC LIMIT 1")
-        if row is None:
-            raise StoreCorrupt(f"the journal {self.path} has no genesis", remedy=REMEDY_CORRUPT)
+        if row is None or not isinstance(row[1], bytes):
+            raise StoreCorrupt(f"the journal {self.path} has no genesis, or no bytes in its last row", remedy=REMEDY_CORRUPT)
         return int(row[0]), bytes(row[1])
 
     def append(self, seq: int, record: bytes, payloads: Iterable[tuple[str, bytes, bytes]]) -> None:

@@ -117,8 +117,10 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
     primary = code & 0xFF
     if primary == sqlite3.SQLITE_FULL:
         return StoreFull(f"no space left for the journal {path}", remedy="free some space; what was acknowledged is safe")
-    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return StoreReadOnly(f"the journal {path} cannot be opened or written: {error}", remedy="check the folder's permissions")
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return StoreReadOnly(f"the journal {path} cannot be written: {error}", remedy="check the folder's permissions")
+    if primary == sqlite3.SQLITE_CANTOPEN:
+        return StoreError(f"the journal {path} cannot be opened: {error}", remedy="check the folder and its permissions")
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(f"the journal {path} is in use: {error}", remedy="try again; nothing was lost")
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):

@@ -258,9 +258,16 @@ def _create(path: str, mode: int) -> int:
 
 
 def make_folder(path: str) -> None:
-    """Make a folder and its parents, readable by this user alone."""
+    """Make a folder and its parents, readable by this user alone. (os.makedirs gives its mode to the last folder only.)"""
+    if os.path.isdir(path):
+        return
+    if (parent := os.path.dirname(path)) != path:
+        make_folder(parent)
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise StoreError(f"{path} is not a folder", remedy="move it away") from None
     except OSError as error:
         raise store_error(error, path) from error
 
