@@ -14,15 +14,17 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ledger.core import sshsig
+from ledger.core.entry import VERSION, Entry, format_entry, format_record
 from ledger.core.fact import Fact, Observation, PayloadData
 from ledger.core.kinds import ACTOR_TYPES, KINDS, is_reserved
-from ledger.core.text import clean_text
+from ledger.core.payload import PayloadRef
+from ledger.core.text import clean_text, clean_value
 from ledger.core.trailer import Head
 from ledger.errors import FormatError, LedgerError, NoLedger, Refused
 from ledger.recording import events, spool
 from ledger.recording.claims import pick
 from ledger.recording.facts import Setting, record_observation
-from ledger.recording.writer import Writer, now_ms
+from ledger.recording.writer import Writer, format_at, now_ms
 from ledger.repo.gitdir import GitDir, find_repository
 from ledger.store import keys
 from ledger.store import state as places
@@ -167,7 +169,7 @@ def begin_log(repo: GitDir, state: str, *, key: str | None = None, settings: Map
 
 
 def check_fact(fact: Fact) -> None:
-    """Raise FormatError unless `fact` may come from outside and is of a kind we know."""
+    """Raise FormatError unless `fact` may come from outside, is of a kind we know, and some entry can hold it."""
     if is_reserved(fact.kind):
         raise FormatError(f"the kind {fact.kind} is written by the ledger alone")
     if fact.kind not in KINDS:
@@ -179,6 +181,21 @@ def check_fact(fact: Fact) -> None:
     said = fact.actor.get("type")
     if not isinstance(said, str) or said not in ACTOR_TYPES or said == "recorder":
         raise FormatError("actor.type is not one of agent, human, policy, tool, unknown")
+    try:
+        _try_entry(fact)
+    except RecursionError as error:
+        raise FormatError("nested too deeply") from error
+    except (AttributeError, TypeError) as error:
+        raise FormatError(f"not JSON data: {error}") from error
+
+
+def _try_entry(fact: Fact) -> None:
+    """Format `fact` as an entry that is in no log: so that it is refused before anything else is done, and by name."""
+    refs = tuple(PayloadRef(name, "0" * 64, len(data.data), data.media) for name, data in sorted(fact.payloads.items()))
+    actor, body = clean_value(dict(fact.actor)), clean_value(dict(fact.body))
+    names = (fact.session, fact.turn, fact.call)
+    link = ("0" * 32, 1, "f" * 64, "SHA256:" + "A" * 43, format_at(0), fact.kind, "cli")
+    format_record(format_entry(Entry(VERSION, *link, actor, body, *names, None, refs)), bytes(64))
 
 
 def write_head(common_dir: str, head: Head) -> None:

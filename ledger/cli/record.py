@@ -64,14 +64,13 @@ def _parse_fact(line: bytes) -> Fact:
     if len(line) > _MAX_LINE_BYTES:
         raise FormatError(f"longer than {_MAX_LINE_BYTES} bytes")
     try:
-        value = json.loads(line)
+        value = clean_value(json.loads(line))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}") from error
     if not isinstance(value, dict):
         raise FormatError("not a JSON object")
     if value.keys() - _MEMBERS:
-        raise FormatError(f"members unknown: {', '.join(sorted(clean_value(list(value.keys() - _MEMBERS))))}")
-    value = clean_value(value)
+        raise FormatError(f"members unknown: {', '.join(sorted(value.keys() - _MEMBERS))}")
     kind, actor, body = value.get("kind"), value.get("actor"), value.get("body", {})
     if not isinstance(kind, str) or not isinstance(actor, dict) or not isinstance(body, dict):
         raise FormatError("a fact has a kind (text), an actor (object) and a body (object)")
