@@ -13,19 +13,21 @@ repository requires recording and recording failed.
 from __future__ import annotations
 
 import gc
+import sys
 
 # What is imported lives until the process ends, some 40 ms later: looking for garbage meanwhile costs 2 ms and finds none.
 gc.disable()
+if __name__ == "__main__":
+    # hashlib would load OpenSSL, and the cryptography package brings one of its own; Python's own SHA-2 does as well here.
+    sys.modules["_hashlib"] = None  # type: ignore[assignment]  # this is how an import is made to fail
 
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 
 from ledger.errors import LedgerError, NoRepository, StoreBusy, StoreReadOnly
 from ledger.recorder import Recorder
-from ledger.recording import spool
 from ledger.recording.ancestry import ancestors
 from ledger.recording.claims import pick
 from ledger.recording.events import MAX_EVENT_BYTES, Event, is_passing, named_places, parse_event, record_event, say
@@ -165,6 +167,8 @@ def _failed(error: BaseException, event: Event, repo: GitDir | None, state: str,
 
 def _spool(event: Event, repo: GitDir, state: str, recorder: Recorder | None) -> bool:
     """Write the event into the first spool that takes it. Only git facts go where an agent can write."""
+    from ledger.recording import spool
+
     folders = []
     if recorder is not None:
         folders.append(places.spool_dir(state, recorder.clone.log))
@@ -191,6 +195,8 @@ def _spool(event: Event, repo: GitDir, state: str, recorder: Recorder | None) ->
 
 def _has_room(repo: GitDir) -> bool:
     """Say whether the repository's spool is there, is no link, and is not full: without a recorder it must not grow for ever."""
+    from ledger.recording import spool
+
     place = spool.spools("", "", repo.common_dir)[1]
     folder = places.open_folder(place.anchor, *place.names)
     if folder is None:

@@ -21,7 +21,7 @@ from ledger.core.payload import PayloadRef
 from ledger.core.text import clean_text, clean_value
 from ledger.core.trailer import Head
 from ledger.errors import FormatError, LedgerError, NoLedger, Refused
-from ledger.recording import events, spool
+from ledger.recording import events
 from ledger.recording.claims import pick
 from ledger.recording.facts import Setting, record_observation
 from ledger.recording.writer import Writer, format_at, now_ms
@@ -143,8 +143,7 @@ class Recorder:
                 result = work(writer)
                 head = writer.head
             write_head(self.repo.common_dir, head)
-            for place, paths in drained:
-                spool.remove(place, paths)
+            events.forget(drained)
         return result
 
     def _signer_of(self, journal: Journal) -> keys.Signer:

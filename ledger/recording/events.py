@@ -7,17 +7,21 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.agents import registry
 from ledger.errors import FormatError, KeyUnavailable, LedgerError, RepoError, StoreError
-from ledger.recording import calls, spool
+from ledger.recording import calls
 from ledger.recording.claims import read_claims
 from ledger.recording.facts import Setting, note_gap, record_observation
 from ledger.recording.heads import Making, note_head, notice_moves
 from ledger.recording.writer import Writer, now_ms
 from ledger.repo.gitdir import GitDir, find_repository
 from ledger.repo.heads import has_just_merged, is_rebasing, read_head
+from ledger.store.state import git_spool_dir, spool_dir
+
+if TYPE_CHECKING:
+    from ledger.recording import spool
 
 MAX_EVENT_BYTES = 16 << 20
 _DRAIN_S = 1.0
@@ -70,6 +74,10 @@ def drain(writer: Writer, repo: GitDir, state: str) -> list[tuple[spool.Place, l
 
     It stops after a second, so that no hook is slow for long; the rest waits for the next event.
     """
+    if not (_waits(spool_dir(state, writer.journal.log)) or _waits(git_spool_dir(repo.common_dir))):
+        return []
+    from ledger.recording import spool  # mostly nothing waits
+
     done = []
     enough = time.monotonic() + _DRAIN_S
     for place in spool.spools(state, writer.journal.log, repo.common_dir):
@@ -87,6 +95,22 @@ def drain(writer: Writer, repo: GitDir, state: str) -> list[tuple[spool.Place, l
         if paths:
             done.append((place, paths))
     return done
+
+
+def forget(drained: list[tuple[spool.Place, list[str]]]) -> None:
+    """Remove the spooled files whose entries are durable now."""
+    if drained:
+        from ledger.recording import spool
+
+        for place, paths in drained:
+            spool.remove(place, paths)
+
+
+def _waits(folder: str) -> bool:
+    try:
+        return bool(os.listdir(folder))
+    except OSError:
+        return False
 
 
 def parse_event(data: bytes, size: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import json
 import os
 import time
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ledger.core.canonical import MAX_INTEGER
@@ -90,16 +90,16 @@ def spool_event(
     return path
 
 
-def read_spool(place: Place) -> list[Spooled | str]:
-    """Return the oldest spooled events; a file that is none is returned as its path alone."""
+def read_spool(place: Place) -> Iterator[Spooled | str]:
+    """Yield the oldest spooled events, one in memory at a time; a file that is none is yielded as its path alone."""
     folder = open_folder(place.anchor, *place.names)
     if folder is None:
-        return []
+        return
     try:
-        found = sorted(_names(folder))[:MAX_FILES]
-        return [_read(os.path.join(place.anchor, *place.names, name), place.git, folder) for name in found]
+        for name in sorted(_names(folder))[:MAX_FILES]:
+            yield _read(os.path.join(place.anchor, *place.names, name), place.git, folder)
     except OSError:
-        return []
+        return
     finally:
         os.close(folder)
 
