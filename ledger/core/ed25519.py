@@ -24,18 +24,28 @@ def public_key_of(seed: bytes) -> bytes:
 _private_key = lru_cache(maxsize=8)(Ed25519PrivateKey.from_private_bytes)
 
 
+def sign_message(seed: bytes, message: bytes) -> bytes:
+    """Return the 64 raw bytes of the signature over `message` itself, as signed notes have it."""
+    return _private_key(seed).sign(message)
+
+
+def check_message(public_key: bytes, message: bytes, signature: bytes) -> None:
+    """Raise TrustError unless `signature` is that of `public_key` over `message` itself."""
+    sshsig.check_public_key(public_key)
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError) as error:
+        raise TrustError(f"the signature is not that of {sshsig.fingerprint(public_key)}") from error
+
+
 def sign_sshsig(seed: bytes, namespace: str, message: bytes) -> bytes:
     """Return the 64 raw bytes of the SSHSIG signature over `message` in `namespace`."""
-    return _private_key(seed).sign(sshsig.format_signed_data(namespace, message))
+    return sign_message(seed, sshsig.format_signed_data(namespace, message))
 
 
 def check_sshsig(public_key: bytes, namespace: str, message: bytes, signature: bytes) -> None:
     """Raise TrustError unless `signature` is that of `public_key` over `message` in `namespace`."""
-    sshsig.check_public_key(public_key)
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, sshsig.format_signed_data(namespace, message))
-    except (InvalidSignature, ValueError) as error:
-        raise TrustError(f"the signature is not that of {sshsig.fingerprint(public_key)}") from error
+    check_message(public_key, sshsig.format_signed_data(namespace, message), signature)
 
 
 def sshsig_checker(public_key: bytes, namespace: str) -> Callable[[bytes, bytes], bool]:
