@@ -18,16 +18,16 @@ from conftest import Sandbox
 from ledger.recorder import begin_log
 from ledger.repo.gitdir import find_repository
 from ledger.store.journal import Journal
-from ledger.store.keys import agent_keys
+from ledger.store.sshagent import agent_keys
 from ledger.store.state import journal_path
 
 # Whatever a bare `python -I` loads, and these. A new name here costs every tool call of every agent: measure it first.
 STANDARD = set(
     """
-    __future__ _blake2 _collections _collections_abc _datetime _functools _hashlib _json _operator _sha2 _sha512 _socket
-    _sqlite3 _sre _struct _typing _warnings _weakrefset array binascii collections contextlib copyreg datetime enum errno
-    fcntl functools gc hashlib importlib itertools json keyword math operator pwd re reprlib select selectors socket sqlite3
-    struct time types typing warnings zlib
+    __future__ _blake2 _md5 _sha1 _sha256 _sha3 _collections _collections_abc _datetime _functools _hashlib _json _operator
+    _sha2 _sha512 _socket _sqlite3 _sre _struct _typing _warnings _weakrefset array binascii collections contextlib copyreg
+    datetime enum errno fcntl functools gc hashlib importlib itertools json keyword math operator pwd re reprlib select
+    selectors socket sqlite3 struct time types typing warnings zlib
     """.split()
 )
 # Loaded by nobody's wish of ours: sqlite3 brings datetime and collections.abc, cryptography brings its bindings.
@@ -40,12 +40,13 @@ NEVER = set(
     """.split()
 )
 _PROBE = """
-import sys
-bare = set(sys.modules)
-import ledger.hook
-code = ledger.hook.main(sys.argv[1:])
-sys.stderr.write(" ".join(sorted(set(sys.modules) - bare)))
-sys.exit(code)
+import os, runpy, sys
+bare, leave = set(sys.modules), os._exit
+def say(code):
+    os.write(2, " ".join(sorted(name for name, module in sys.modules.items() if module and name not in bare)).encode())
+    leave(code)
+os._exit = say
+runpy.run_module("ledger.hook", run_name="__main__", alter_sys=True)
 """
 
 

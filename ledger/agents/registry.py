@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ledger.core.fact import Observation
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ledger.core.fact import Observation
+
+    class Adapter(Protocol):
+        """What a module of an agent offers."""
+
+        NAME: str
+        EVENTS: frozenset[str]
+
+        def translate(self, event: Any) -> Observation:
+            """Return what one native event means. Raises FormatError when it cannot be understood."""
+
 
 AGENTS = ("claude-code", "codex")
-
-
-class Adapter(Protocol):
-    """What a module of an agent offers."""
-
-    NAME: str
-    EVENTS: frozenset[str]
-
-    def translate(self, event: Any) -> Observation:
-        """Return what one native event means. Raises FormatError when it cannot be understood."""
 
 
 def load(name: str) -> Adapter | None:

@@ -109,7 +109,7 @@ def log_signer(state: str, clone: Clone, *, required: bool = True) -> Any:
         return None
 
 
-def _describe(signer: keys.FileSigner | keys.AgentSigner) -> dict[str, Any]:
+def _describe(signer: keys.Signer) -> dict[str, Any]:
     return {
         "fingerprint": fingerprint(signer.public_key),
         "storage": signer.storage,

@@ -19,6 +19,7 @@ from ledger.repo.gitdir import GitDir
 from ledger.store import keys
 from ledger.store import state as places
 from ledger.store.reader import JournalReader
+from ledger.store.sshagent import AgentSigner, agent_keys
 
 OLDEST_GIT = (2, 30)
 _AGAIN = "run `ledger init` again"
@@ -225,7 +226,7 @@ def _check_key(patient: Patient) -> Iterator[Check]:
     shown = f"{sshsig.fingerprint(signer.public_key)} ({signer.storage})"
     if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
         yield Check("key", "fail", f"others may read {path}", f"`chmod 600 {path}`, and consider `ledger keys rotate`")
-    elif isinstance(signer, keys.AgentSigner) and signer.public_key not in keys.agent_keys(signer.socket):
+    elif isinstance(signer, AgentSigner) and signer.public_key not in agent_keys(signer.socket):
         yield Check("key", "fail", f"the ssh-agent does not hold {shown}", "`ssh-add` it; meanwhile events wait in the spool")
     else:
         yield Check("key", "ok", shown)

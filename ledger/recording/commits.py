@@ -17,7 +17,8 @@ from ledger.recording.heads import Making, note_head, seen_head
 from ledger.recording.writer import Writer, now_ms
 from ledger.repo.commits import CommitFacts, is_oid, new_commits, read_commit
 from ledger.repo.gitdir import GitDir
-from ledger.repo.heads import Move, is_rebasing, read_head, read_moves, reflog_size
+from ledger.repo.heads import is_rebasing, read_head, reflog_size
+from ledger.repo.reflog import Move, read_moves
 
 _MADE_HERE = ("commit", "cherry-pick", "revert", "am")
 _MOVED_HERE = ("reset", "merge", "pull", "fetch")  # to commits that were there already, or that were made elsewhere

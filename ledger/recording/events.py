@@ -17,7 +17,7 @@ from ledger.recording.facts import Setting, note_gap, record_observation
 from ledger.recording.heads import Making, note_head, notice_moves
 from ledger.recording.writer import Writer, now_ms
 from ledger.repo.gitdir import GitDir, find_repository
-from ledger.repo.heads import has_just_merged, is_rebasing, read_head
+from ledger.repo.heads import is_rebasing, read_head
 from ledger.store.state import git_spool_dir, spool_dir
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def _record_agent(writer: Writer, repo: GitDir, event: Event, *, live: bool) -> 
 
 def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ancestors: list[str] | None) -> None:
     from ledger.recording.commits import record_commit, record_rewrites
+    from ledger.repo.reflog import has_just_merged
 
     name, more = event.arguments[0] if event.arguments else "", event.arguments[1:2]
     claims = read_claims(event.environ)

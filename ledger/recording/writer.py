@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger.core.entry import VERSION, Entry, format_entry, format_record, hash_record, parse_record
 from ledger.core.fact import PayloadData
@@ -15,7 +15,9 @@ from ledger.core.text import clean_text, clean_value
 from ledger.core.trailer import Head
 from ledger.errors import StoreCorrupt
 from ledger.store.journal import Journal
-from ledger.store.keys import Signer
+
+if TYPE_CHECKING:
+    from ledger.store.keys import Signer
 
 RECORDER: Mapping[str, str] = {"type": "recorder", "name": "ledger"}
 

@@ -1,35 +1,23 @@
-"""Where HEAD is and how it came there, read from git's own files: a hook looks on every event, and a child costs it 2 ms.
+"""Where HEAD is, read from git's own files: a hook looks on every event, and a child costs it 2 ms.
 
-Reftable repositories keep neither in files; there git is asked (gitrepository-layout(5), git-reflog(1)).
+Reftable repositories do not keep it in files; there git is asked (gitrepository-layout(5)).
 """
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from ledger.errors import RepoError
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir, read_plain
 
-_MAX_REFLOG_BYTES = 1 << 20
 _MAX_PACKED_BYTES = 256 << 20
-_MAX_VERB = 40
-
-
-class Move(NamedTuple):
-    """One line of HEAD's reflog: commit ids (zeros for none) and the action, which is git's words up to the first colon."""
-
-    old: str
-    new: str
-    action: str
-    made_by_merge: bool
 
 
 def read_head(repo: GitDir) -> str:
     """Return the commit id that HEAD names, or the empty string on an unborn branch."""
     oid = _resolve_head(repo)
-    return oid if _is_hex(oid) else ""
+    return oid if is_hex(oid) else ""
 
 
 def _resolve_head(repo: GitDir) -> str:
@@ -57,44 +45,13 @@ def reflog_size(repo: GitDir) -> int:
         return 0
 
 
-def read_moves(repo: GitDir, start: int) -> list[Move] | None:
-    """Return HEAD's moves since byte `start` of its reflog, or None where that cannot be said (trimmed, too much, no reflog)."""
-    path = os.path.join(repo.git_dir, "logs", "HEAD")
-    size = reflog_size(repo)
-    if size < start or size - start > _MAX_REFLOG_BYTES:
-        return None
-    data = read_plain(path, _MAX_REFLOG_BYTES + 1, max(start - 1, 0))
-    if data is None or (start and not data.startswith(b"\n")):
-        return None
-    # A line that git would not write is passed over: it must not hide the others.
-    return [move for line in data.split(b"\n") if line and (move := _parse_move(line)) is not None]
-
-
 def is_rebasing(repo: GitDir) -> bool:
     """Say whether a rebase or `git am` is under way in this work tree."""
     return any(os.path.isdir(os.path.join(repo.git_dir, name)) for name in ("rebase-merge", "rebase-apply"))
 
 
-def has_just_merged(repo: GitDir) -> bool:
-    """Say whether the last thing that HEAD did was to take the commit of a merge: not a fast-forward, not a squash."""
-    moves = read_moves(repo, 0) or []
-    return bool(moves) and moves[-1].made_by_merge
-
-
-def _parse_move(line: bytes) -> Move | None:
-    head, _, message = line.partition(b"\t")
-    ids = head.split(b" ", 2)
-    if len(ids) < 3:
-        return None
-    old, new = ids[0].decode("ascii", "replace"), ids[1].decode("ascii", "replace")
-    if not _is_hex(old) or not _is_hex(new):
-        return None
-    said = message.decode("utf-8", "replace")
-    # The message is whatever GIT_REFLOG_ACTION says, so it may be long.
-    return Move(old, new, said.partition(":")[0][:_MAX_VERB], "Merge made" in said)
-
-
-def _is_hex(text: str) -> bool:
+def is_hex(text: str) -> bool:
+    """Say whether `text` has the form of an object id."""
     return len(text) in (40, 64) and not text.strip("0123456789abcdef")
 
 

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ledger.errors import StoreCorrupt, StoreError
-from ledger.store.reader import REMEDY_CORRUPT, connect, translate
+from ledger.store.sqlite import REMEDY_CORRUPT, connect, translate
 from ledger.store.state import journal_path, make_folder, sync_folder
 
 SCHEMA_VERSION = 1

@@ -12,33 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 from binascii import a2b_base64, b2a_base64
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from ledger.core import sshsig
 from ledger.errors import FormatError, KeyUnavailable
 from ledger.store.state import make_folder, read_regular_file, write_file
 
 _MAX_LINE = 4096
-_AGENT_TIMEOUT_S = 2.0
-_REQUEST_IDENTITIES, _IDENTITIES = 11, 12
-_SIGN_REQUEST, _SIGN_RESPONSE = 13, 14
-
-
-class Signer(Protocol):
-    """Whoever signs: in process, or an ssh-agent."""
-
-    @property
-    def public_key(self) -> bytes:
-        """The raw 32-byte public key."""
-
-    @property
-    def storage(self) -> str:
-        """`file` or `ssh-agent`."""
-
-    def sign(self, namespace: str, message: bytes) -> bytes:
-        """Return the 64 raw bytes of an SSHSIG over `message`. Raises KeyUnavailable."""
 
 
 class FileSigner(NamedTuple):
@@ -55,27 +36,11 @@ class FileSigner(NamedTuple):
         return sign_sshsig(self.seed, namespace, message)
 
 
-class AgentSigner(NamedTuple):
-    """Signs through the ssh-agent that listens on `socket`. What the environment names now does not count."""
+if TYPE_CHECKING:
+    from ledger.store.sshagent import AgentSigner
 
-    public_key: bytes
-    socket: str
-    storage: str = "ssh-agent"
-
-    def sign(self, namespace: str, message: bytes) -> bytes:
-        """Return the 64 raw bytes of an SSHSIG over `message`. Raises KeyUnavailable."""
-        blob = sshsig.format_key_blob(self.public_key)
-        data = sshsig.format_signed_data(namespace, message)
-        request = bytes([_SIGN_REQUEST]) + _string(blob) + _string(data) + struct.pack(">I", 0)
-        reply = _ask_agent(self.socket, request)
-        # SSH2_AGENT_SIGN_RESPONSE: byte 14, string(string("ssh-ed25519") ‖ string(64 bytes))
-        expected = bytes([_SIGN_RESPONSE]) + struct.pack(">I", 83) + _string(sshsig.KEY_TYPE) + struct.pack(">I", 64)
-        if len(reply) != len(expected) + 64 or not reply.startswith(expected):
-            raise KeyUnavailable(
-                f"the ssh-agent at {self.socket} does not sign with {sshsig.fingerprint(self.public_key)}",
-                remedy="add the key with ssh-add; what happens meanwhile waits in the spool",
-            )
-        return reply[-64:]
+    # Whoever signs: it has the raw 32-byte `public_key`, `storage` (`file` or `ssh-agent`), and `sign(namespace, message)`.
+    Signer = FileSigner | AgentSigner
 
 
 def key_name(public_key: bytes) -> str:
@@ -88,7 +53,7 @@ def keys_dir(state: str) -> str:
     return os.path.join(state, "keys")
 
 
-def load_signer(state: str, name: str) -> FileSigner | AgentSigner:
+def load_signer(state: str, name: str) -> Signer:
     """Return the signer of the key called `name`. Raises KeyUnavailable."""
     path = os.path.join(keys_dir(state), name + ".key")
     line = read_regular_file(path, _MAX_LINE)
@@ -104,11 +69,13 @@ def load_signer(state: str, name: str) -> FileSigner | AgentSigner:
     if key_name(public_key) == name and storage == "file" and len(where) == 32:
         return FileSigner(public_key, where)
     if key_name(public_key) == name and storage == "ssh-agent":
+        from ledger.store.sshagent import AgentSigner
+
         return AgentSigner(public_key, os.fsdecode(where))
     raise KeyUnavailable(f"the key {path} is damaged", remedy="restore it from a backup")
 
 
-def store_key(state: str, signer: FileSigner | AgentSigner, *, current: bool) -> str:
+def store_key(state: str, signer: Signer, *, current: bool) -> str:
     """Write a key's line, and make it the one that new logs begin with if `current`; return its name."""
     sshsig.check_public_key(signer.public_key)
     make_folder(keys_dir(state))
@@ -130,7 +97,7 @@ def current_key(state: str) -> str | None:
     return None if line is None else line.decode("ascii", "replace").strip()
 
 
-def make_key(where: str) -> FileSigner | AgentSigner:
+def make_key(where: str) -> Signer:
     """Make a key in a file (`file`), or take the one an ssh-agent holds (`ssh-agent` or `ssh-agent:SHA256:…`)."""
     if where == "file":
         from ledger.core.ed25519 import public_key_of
@@ -145,6 +112,8 @@ def make_key(where: str) -> FileSigner | AgentSigner:
         raise KeyUnavailable(
             "no ssh-agent: SSH_AUTH_SOCK is not set", remedy="start one and `ssh-add` an Ed25519 key, or use --key file"
         )
+    from ledger.store.sshagent import AgentSigner, agent_keys
+
     held = [key for key in agent_keys(socket) if not wanted or sshsig.fingerprint(key) == wanted]
     if len(held) != 1:
         found = ", ".join(sshsig.fingerprint(key) for key in held) or "none"
@@ -153,60 +122,3 @@ def make_key(where: str) -> FileSigner | AgentSigner:
             remedy="name one: --key ssh-agent:SHA256:… (sk- keys cannot sign entries)",
         )
     return AgentSigner(held[0], os.path.abspath(socket))
-
-
-def agent_keys(socket: str) -> list[bytes]:
-    """Return the raw public keys of the plain Ed25519 keys that the ssh-agent on `socket` holds."""
-    reply = _ask_agent(socket, bytes([_REQUEST_IDENTITIES]))
-    if reply[:1] != bytes([_IDENTITIES]):
-        raise KeyUnavailable(f"the ssh-agent at {socket} does not list its keys", remedy="is it locked? try ssh-add -X")
-    keys, rest = [], reply[5:]
-    while rest:
-        blob, rest = _take(rest)
-        _, rest = _take(rest)
-        try:
-            keys.append(sshsig.parse_key_blob(blob))
-        except FormatError:
-            continue  # another type of key
-    return keys
-
-
-def _ask_agent(path: str, request: bytes) -> bytes:
-    """Send one message to an ssh-agent and return its answer, without the length (draft-miller-ssh-agent)."""
-    import socket
-
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_AGENT_TIMEOUT_S)
-            connection.connect(path)
-            connection.sendall(_string(request))
-            size = int.from_bytes(_receive(connection, 4), "big")
-            if size > 1 << 18:
-                raise KeyUnavailable(f"the ssh-agent at {path} answers nonsense")
-            return _receive(connection, size)
-    except OSError as error:
-        raise KeyUnavailable(
-            f"the ssh-agent at {path} cannot be reached: {error}",
-            remedy="start it on that socket, or change the key with `ledger keys rotate --to file`",
-        ) from error
-
-
-def _receive(connection: object, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        chunk: bytes = connection.recv(size - len(data))  # type: ignore[attr-defined]  # socket is imported only by who needs it
-        if not chunk:
-            raise KeyUnavailable("the ssh-agent closed the connection")
-        data += chunk
-    return data
-
-
-def _string(data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + data
-
-
-def _take(data: bytes) -> tuple[bytes, bytes]:
-    end = 4 + int.from_bytes(data[:4], "big")
-    if len(data) < 4 or end > len(data):
-        raise KeyUnavailable("the ssh-agent's answer is cut short")
-    return data[4:end], data[end:]

@@ -11,7 +11,7 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from ledger.errors import StoreCorrupt
-from ledger.store.reader import connect
+from ledger.store.sqlite import connect
 from ledger.store.state import make_folder
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS pin (

@@ -1,0 +1,53 @@
+"""How HEAD came where it is: its reflog (git-reflog(1)), which whoever can write the repository can write too."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from ledger.repo.gitdir import GitDir, read_plain
+from ledger.repo.heads import is_hex, reflog_size
+
+_MAX_REFLOG_BYTES = 1 << 20
+_MAX_VERB = 40
+
+
+class Move(NamedTuple):
+    """One line of HEAD's reflog: commit ids (zeros for none) and the action, which is git's words up to the first colon."""
+
+    old: str
+    new: str
+    action: str
+    made_by_merge: bool
+
+
+def read_moves(repo: GitDir, start: int) -> list[Move] | None:
+    """Return HEAD's moves since byte `start` of its reflog, or None where that cannot be said (trimmed, too much, no reflog)."""
+    path = os.path.join(repo.git_dir, "logs", "HEAD")
+    size = reflog_size(repo)
+    if size < start or size - start > _MAX_REFLOG_BYTES:
+        return None
+    data = read_plain(path, _MAX_REFLOG_BYTES + 1, max(start - 1, 0))
+    if data is None or (start and not data.startswith(b"\n")):
+        return None
+    # A line that git would not write is passed over: it must not hide the others.
+    return [move for line in data.split(b"\n") if line and (move := _parse_move(line)) is not None]
+
+
+def has_just_merged(repo: GitDir) -> bool:
+    """Say whether the last thing that HEAD did was to take the commit of a merge: not a fast-forward, not a squash."""
+    moves = read_moves(repo, 0) or []
+    return bool(moves) and moves[-1].made_by_merge
+
+
+def _parse_move(line: bytes) -> Move | None:
+    head, _, message = line.partition(b"\t")
+    ids = head.split(b" ", 2)
+    if len(ids) < 3:
+        return None
+    old, new = ids[0].decode("ascii", "replace"), ids[1].decode("ascii", "replace")
+    if not is_hex(old) or not is_hex(new):
+        return None
+    said = message.decode("utf-8", "replace")
+    # The message is whatever GIT_REFLOG_ACTION says, so it may be long.
+    return Move(old, new, said.partition(":")[0][:_MAX_VERB], "Merge made" in said)
