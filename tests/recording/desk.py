@@ -255,11 +255,11 @@ class Desk:
         for data in records:
             record = parse_record(data)
             name = log_id(record.entry_bytes) if record.entry.seq == 0 else None
+            before = chain.public_key
             assert chain.follow(record.entry, hash_record(data), name) == []
-            signer = chain.public_key
+            signer = before or chain.public_key  # a rotation is signed by the key before it
             assert signer is not None
-            if record.entry.kind != "key.rotated":
-                check_sshsig(signer, ENTRY_NAMESPACE, record.entry_bytes, record.signature)
+            check_sshsig(signer, ENTRY_NAMESPACE, record.entry_bytes, record.signature)
             entries.append(record.entry)
         with JournalReader(str(self.journal)) as reader:
             found = {(seq, name): commit_payload(salt, data) for seq, name, salt, data in reader.payloads()}
