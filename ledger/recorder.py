@@ -57,8 +57,10 @@ class Recorder:
         self.clone = clone
         self._wait_s = wait_s
         self._journal: Journal | None = None
+        self._inode = (0, 0)
         self._signer: keys.Signer | None = None
         self._key = ""
+        self._head: Head | None = None
 
     @classmethod
     def open(cls, path: str | None = None, *, state: str | None = None, wait_s: float = WAIT_S) -> Recorder:
@@ -135,16 +137,28 @@ class Recorder:
     def append(self, work: Callable[[Writer], T]) -> T:
         """Run `work` with a writer, under the lock and in one transaction, after what waits in the spools."""
         with Lock(places.lock_path(self.state, self.clone.log), self._wait_s):
-            if self._journal is None:
-                self._journal = Journal(self.state, self.clone.log)
-            with self._journal as journal:
-                writer = Writer(journal, self._signer_of(journal))
+            with self._open_journal() as journal:
+                writer = Writer(journal, self._signer_of(journal), self._head)
                 drained = events.drain(writer, self.repo, self.state)
                 result = work(writer)
                 head = writer.head
+            self._head = head
             write_head(self.repo.common_dir, head)
             events.forget(drained)
         return result
+
+    def _open_journal(self) -> Journal:
+        """Return the journal, opened anew where another file took its place: what goes into a removed file is lost."""
+        path = places.journal_path(self.state, self.clone.log)
+        try:
+            found = os.stat(path)
+            inode = (found.st_dev, found.st_ino)
+        except OSError:
+            inode = (0, 0)
+        if self._journal is None or inode != self._inode:
+            self.close()
+            self._journal, self._inode = Journal(self.state, self.clone.log), inode
+        return self._journal
 
     def _signer_of(self, journal: Journal) -> keys.Signer:
         name = journal.meta("key") or ""

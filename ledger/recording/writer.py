@@ -35,11 +35,14 @@ def format_at(at_ms: int) -> str:
 class Writer:
     """Appends to one log, in a transaction that the caller began under the log's lock."""
 
-    def __init__(self, journal: Journal, signer: Signer) -> None:
+    def __init__(self, journal: Journal, signer: Signer, known: Head | None = None) -> None:
         self.journal = journal
         self._signer = signer
         self._key = fingerprint(signer.public_key)
         seq, record = journal.last()
+        self._seq, self._prev = seq, hash_record(record)
+        if known == self.head:
+            return  # this process wrote it
         try:
             last = parse_record(record).entry
         except Exception as error:
@@ -47,7 +50,6 @@ class Writer:
                 f"the last record of {journal.path} is damaged: {error}",
                 remedy="run `ledger verify`; keep the journal aside, then `ledger init` begins a successor log",
             ) from error
-        self._seq, self._prev = last.seq, hash_record(record)
         if last.seq != seq:
             raise StoreCorrupt(f"the last row of {journal.path} holds another record than it says")
 
