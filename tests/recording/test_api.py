@@ -171,6 +171,21 @@ def test_a_program_is_told_of_lock_and_disk(desk: Desk) -> None:
     assert not desk.journal.exists()
 
 
+def test_a_program_that_runs_for_long_notices_another_journal(desk: Desk) -> None:
+    """Removed under its feet, the journal is missed at once; put back, it is written again. Nothing goes into a removed file."""
+    with open_recorder(desk) as recorder:
+        recorder.record("message.sent", actor=AGENT)
+        kept = {path: path.read_bytes() for path in desk.journal.parent.glob("journal.db*")}
+        for path in kept:
+            path.unlink()
+        with pytest.raises(StoreError):
+            recorder.record("message.sent", actor=AGENT)
+        for path, data in kept.items():
+            path.write_bytes(data)
+        assert recorder.record("message.sent", actor=AGENT).seq == 2
+    desk.check(3)
+
+
 def test_while_paused_programs_are_refused(desk: Desk) -> None:
     """Nobody believes that it was recorded; commits of the pause do not slip in with a fact."""
     cli = [sys.executable, "-m", "ledger", "-C", str(desk.path), "--state", str(desk.state)]
