@@ -6,7 +6,8 @@ import os
 import zlib
 from typing import NamedTuple
 
-from ledger.repo.git import Child, pipe_git, run_git, start_git
+from ledger.errors import RepoError
+from ledger.repo.git import PATIENCE_S, Child, pipe_git, run_git, start_git
 from ledger.repo.gitdir import GitDir, read_plain
 
 _DIFF = ("diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
@@ -37,14 +38,17 @@ def is_oid(text: object) -> bool:
 
 
 def read_commit(repo: GitDir, oid: str) -> CommitFacts | None:
-    """Return the facts of the commit `oid`, or None where it is not here or no commit."""
+    """Return the facts of the commit `oid`, or None where it is not here or no commit. Raises RepoError where git does not end."""
     raw = _read_loose(repo.common_dir, oid)
     changes = start_git([*_DIFF, "-c", "-z", "--raw", "--no-abbrev", oid], cwd=repo.git_dir)
     patch = _start_patch_id(repo, oid)
+    try:
+        patch_id = patch.finish(check=False, patience_s=PATIENCE_S).partition(b" ")[0].decode("ascii", "replace").strip()
+    except RepoError:
+        patch_id = ""  # a gigantic patch, or attributes that cannot be read: the commit counts more
+    found = changes.finish(check=False, patience_s=PATIENCE_S)
     if raw is None:
-        raw = run_git(["cat-file", "commit", oid], cwd=repo.git_dir, check=False)
-    found = changes.finish(check=False)
-    patch_id = patch.finish(check=False).partition(b" ")[0].decode("ascii", "replace").strip()
+        raw = run_git(["cat-file", "commit", oid], cwd=repo.git_dir, check=False, patience_s=PATIENCE_S)
     if changes.code != 0 or not raw.startswith(b"tree "):
         return None
     tree, parents, message = parse_commit(raw)
@@ -69,7 +73,7 @@ def new_commits(repo: GitDir, old: str, new: str, limit: int) -> list[str]:
     args = ["rev-list", "--reverse", f"--max-count={limit}", new, "--not", "--remotes"]
     if old:
         args.append(old)
-    return run_git(args, cwd=repo.git_dir, check=False).decode("ascii", "replace").split()
+    return run_git(args, cwd=repo.git_dir, check=False, patience_s=PATIENCE_S).decode("ascii", "replace").split()
 
 
 def root_commits(repo: GitDir) -> list[str]:
@@ -79,12 +83,13 @@ def root_commits(repo: GitDir) -> list[str]:
 
 def object_format(repo: GitDir) -> str:
     """Return `sha1` or `sha256`."""
-    return run_git(["rev-parse", "--show-object-format"], cwd=repo.git_dir).decode().strip()
+    return run_git(["rev-parse", "--show-object-format"], cwd=repo.git_dir, patience_s=PATIENCE_S).decode().strip()
 
 
 def identity(repo: GitDir) -> dict[str, str]:
     """Return `user.name` and `user.email` of git's configuration, where they are set: claims, not evidence."""
-    said = run_git(["config", "--null", "--get-regexp", r"^user\.(name|email)$"], cwd=repo.git_dir, check=False)
+    asked = ["config", "--null", "--get-regexp", r"^user\.(name|email)$"]
+    said = run_git(asked, cwd=repo.git_dir, check=False, patience_s=PATIENCE_S)
     found = {}
     for item in said.decode("utf-8", "replace").split("\0"):
         name, _, value = item.partition("\n")

@@ -6,19 +6,27 @@
 - Gemini CLI sets GIT_CONFIG_COUNT overrides for all it runs; they would apply to us too
 - replace refs and grafts would show another history than the one that is hashed, so they are switched off
 - external diff drivers, textconv filters and fsmonitor hooks are programs that the audited repository names: never run them
+- PATH may lead into the audited work tree (`.`, node_modules/.bin): a `git` in there is not git, and would run outside any sandbox
+- git reads settings, attributes and .mailmap from files that an agent can replace by a FIFO: it would then wait for ever
 """
 
 from __future__ import annotations
 
 import os
 import select
+import time
 from collections.abc import Sequence
 
 from ledger.errors import RepoError
 
 _KEPT = frozenset({"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH", "GIT_TEMPLATE_DIR"})
-_ALWAYS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
+_ALWAYS = (
+    *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"),
+    *("-c", "log.mailmap=false"),
+)
 MAX_INPUT_BYTES = 60_000  # fits a pipe's buffer, so that writing it before reading cannot block
+_SIGKILL = 9
+PATIENCE_S = 8.0  # what a recorder lets git take: agents end a hook after 30 s, and what it was about to record is lost then
 
 
 def git_env() -> dict[str, str]:
@@ -39,12 +47,13 @@ class Child:
     def __init__(self, args: Sequence[str], *, cwd: str, stdin: int | None = None) -> None:
         self.args = args
         self.code = -1
+        self._started = time.monotonic()
         self.out, out_end = os.pipe()
         self._err, err_end = os.pipe()
         null = os.open(os.devnull, os.O_RDONLY)
         try:
-            self.pid = os.posix_spawnp(
-                "git",
+            self.pid = os.posix_spawn(
+                find_git(cwd),
                 ["git", "-C", cwd, *_ALWAYS, *args],
                 git_env(),
                 file_actions=[
@@ -61,38 +70,84 @@ class Child:
             for descriptor in (out_end, err_end, null):
                 os.close(descriptor)
 
-    def finish(self, *, check: bool = True) -> bytes:
-        """Return all that git wrote to its standard output."""
+    def finish(self, *, check: bool = True, patience_s: float | None = None) -> bytes:
+        """Return all that git wrote to its standard output.
+
+        Raises RepoError, whatever `check`, when git has not ended `patience_s` after its start; it is killed then.
+        """
+        until = None if patience_s is None else self._started + patience_s
         texts: dict[int, list[bytes]] = {self.out: [], self._err: []}
         poll = select.poll()
         for descriptor in texts:
             poll.register(descriptor, select.POLLIN | select.POLLHUP)
-        open_ends = len(texts)
-        while open_ends:
-            for descriptor, _ in poll.poll():
+        still_open = set(texts)
+        while still_open:
+            ready = poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1000)
+            if not ready:
+                for descriptor in still_open:
+                    os.close(descriptor)
+                self._end()
+                raise RepoError(f"git {self.args[0]} did not end within {patience_s:g} s", remedy="see whether git works here")
+            for descriptor, _ in ready:
                 chunk = os.read(descriptor, 1 << 16)
                 if chunk:
                     texts[descriptor].append(chunk)
                 else:
                     poll.unregister(descriptor)
                     os.close(descriptor)
-                    open_ends -= 1
+                    still_open.remove(descriptor)
         self.code = self._wait()
         if check and self.code != 0:
             said = b"".join(texts[self._err]).decode("utf-8", "replace").strip()
             raise RepoError(f"git {self.args[0]} failed with {self.code}: {said.splitlines()[0] if said else 'no message'}")
         return b"".join(texts[self.out])
 
+    def _end(self) -> None:
+        os.kill(self.pid, _SIGKILL)
+        self._wait()
+
     def _wait(self) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def run_git(args: Sequence[str], *, cwd: str, input: bytes | None = None, check: bool = True) -> bytes:
+def find_git(cwd: str) -> str:
+    """Return the path of git: the first on PATH that lies neither below this folder or `cwd`'s repository, nor at a relative path.
+
+    Raises RepoError where there is none.
+    """
+    hostile = [_repository_around(os.path.realpath(cwd))]
+    try:
+        hostile.append(_repository_around(os.getcwd()))
+    except OSError:
+        pass  # removed under our feet
+    for folder in os.get_exec_path():
+        path = os.path.join(folder, "git")
+        if not os.path.isabs(path) or not os.access(path, os.X_OK) or os.path.isdir(path):
+            continue
+        real = os.path.realpath(path)
+        if not any(place.startswith(root + "/") for place in (os.path.abspath(path), real) for root in hostile if root):
+            return path
+    raise RepoError("git cannot be started: there is none on PATH", remedy="install git 2.30 or newer")
+
+
+def _repository_around(place: str) -> str:
+    """Return the nearest folder with a `.git` at or above `place`, or the empty string."""
+    while place != "/":
+        if os.path.lexists(os.path.join(place, ".git")):
+            return place
+        place = os.path.dirname(place)
+    return ""
+
+
+def run_git(
+    args: Sequence[str], *, cwd: str, input: bytes | None = None, check: bool = True, patience_s: float | None = None
+) -> bytes:
     """Run `git -C cwd args…` and return its standard output.
 
-    `input` (at most MAX_INPUT_BYTES) goes to its standard input. Raises RepoError when it fails, unless `check` is false.
+    `input` (at most MAX_INPUT_BYTES) goes to its standard input. Raises RepoError when it fails, unless `check` is false, and when
+    it takes longer than `patience_s`.
     """
-    return start_git(args, cwd=cwd, input=input).finish(check=check)
+    return start_git(args, cwd=cwd, input=input).finish(check=check, patience_s=patience_s)
 
 
 def start_git(args: Sequence[str], *, cwd: str, input: bytes | None = None) -> Child:
@@ -120,6 +175,10 @@ def pipe_git(first: Sequence[str], second: Sequence[str], *, cwd: str) -> Child:
 
 class _Consumer(Child):
     producer: Child
+
+    def _end(self) -> None:
+        os.kill(self.producer.pid, _SIGKILL)
+        super()._end()
 
     def _wait(self) -> int:
         code = super()._wait()

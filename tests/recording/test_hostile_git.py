@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def lay_false_git(folder: Path) -> Path:
 def test_a_git_of_the_work_tree_is_never_run(desk: Desk, entry: str) -> None:
     """PATH may lead into the work tree, as with node_modules/.bin: the recorder takes the next git."""
     marks = [lay_false_git(desk.path / "bin"), lay_false_git(desk.path)]
-    desk.hook(json.dumps(desk.prompt("hi")).encode(), "codex", PATH=f"{entry.format(repo=desk.path)}:{os.environ['PATH']}")
+    desk.tell(desk.prompt("hi"), env={"PATH": f"{entry.format(repo=desk.path)}:{os.environ['PATH']}"})
     assert not any(mark.exists() for mark in marks)
     assert b"ada@example" in desk.payload(desk.one("session.started").seq, "principal")
 
@@ -37,7 +36,7 @@ def test_a_git_of_the_work_tree_is_never_run(desk: Desk, entry: str) -> None:
 def test_without_another_git_the_event_is_recorded_all_the_same(desk: Desk) -> None:
     """An agent whose PATH has no git but its own loses git's identity, and nothing else."""
     mark = lay_false_git(desk.path / "bin")
-    desk.hook(json.dumps(desk.prompt("hi")).encode(), "codex", PATH=f"{desk.path}/bin")
+    desk.tell(desk.prompt("hi"), env={"PATH": f"{desk.path}/bin"})
     assert not mark.exists()
     assert desk.kinds() == ["session.started", "prompt.submitted"]
 
