@@ -9,7 +9,8 @@ import click
 
 from ledger.cli.enrolment import FOLDER, NAME, enroll, principal_for
 from ledger.cli.main import Place
-from ledger.core.sshsig import fingerprint, format_public_key
+from ledger.core.entry import parse_record
+from ledger.core.sshsig import fingerprint, format_public_key, parse_public_key
 from ledger.errors import KeyUnavailable, LedgerError, Refused, StoreError
 from ledger.repo.commits import identity
 from ledger.repo.gitdir import GitDir
@@ -61,18 +62,24 @@ def list_keys(place: Place, as_json: bool) -> None:
 @_JSON
 @click.pass_obj
 def enroll_key(place: Place, principal: str | None, as_json: bool) -> None:
-    """Add this log's key to .ledger/allowed_signers in the work tree, for you to review and commit."""
+    """Add this log's key to .ledger/allowed_signers in the work tree, for you to review and commit.
+
+    After a rotation the keys before it are added too: they signed the entries before it.
+    """
     repo = place.repository()
-    signer = log_signer(place.state(), place.clone())
+    held = keys_of_log(place.state(), place.clone().log)
     if repo.work_tree is None:
         raise Refused("a bare repository has no work tree to write to", remedy="enroll the key in a clone with one")
     if principal is not None and principal_for(principal.removeprefix("ledger-")) != principal:
         raise click.UsageError(f"{principal!r} is not ledger- and letters, digits, dots, hyphens, underscores or @")
     name = principal or principal_for(_owner(repo))
-    line, added = enroll(repo.work_tree, name, signer.public_key)
+    done = [(key, *enroll(repo.work_tree, name, key)) for key in held]
     path = f"{FOLDER}/{NAME}"
-    value = {"path": path, "line": line, "added": added, "principal": name, "fingerprint": fingerprint(signer.public_key)}
-    said = [("added" if added else "there already", line if added else value["fingerprint"])]
+    key, line, _ = done[-1]
+    added = any(new for _, _, new in done)
+    value = {"path": path, "line": line, "added": added, "principal": name, "fingerprint": fingerprint(key)}
+    value["lines"] = [line for _, line, _ in done]
+    said = [("added" if new else "there already", line if new else fingerprint(key)) for key, line, new in done]
     if added:
         said.append(("now", f"git add {path} && git commit: only the committed file counts"))
     _print(value, as_json, said)
@@ -107,6 +114,20 @@ def log_signer(state: str, clone: Clone, *, required: bool = True) -> Any:
         if required:
             raise
         return None
+
+
+def keys_of_log(state: str, log: str) -> list[bytes]:
+    """Return the raw public keys that a log says were in force, oldest first, each once."""
+    found: dict[bytes, None] = {}
+    with JournalReader(journal_path(state, log)) as reader:
+        for seq, record in reader.records():
+            if seq == 0 or b'"kind":"key.rotated"' in record:
+                entry = parse_record(record).entry
+                if entry.kind in ("log.opened", "key.rotated"):
+                    found[parse_public_key(str(entry.body.get("public_key")))] = None
+    if not found:
+        raise StoreError(f"the journal of {log} has no genesis", remedy="run `ledger verify`")
+    return list(found)
 
 
 def _describe(signer: keys.Signer) -> dict[str, Any]:

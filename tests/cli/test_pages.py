@@ -404,3 +404,13 @@ def test_a_key_of_small_order_is_not_enrolled(recorded):
         enroll(str(recorded), "ledger-x", bytes(32))
     assert not (recorded / ".ledger").exists()
     assert format_public_key(bytes(32)).startswith("ssh-ed25519 ")
+
+
+def test_enrolling_after_a_rotation_covers_the_keys_before_it(recorded, ledger):
+    """Both keys are listed, and a verifier that trusts the file believes the whole log."""
+    assert ledger(recorded, "keys", "rotate").code == 0
+    said = ledger(recorded, "keys", "enroll", "--json")
+    assert said.code == 0 and len(json.loads(said.out)["lines"]) == 2
+    trusted = str(recorded / ".ledger" / "allowed_signers")
+    verified = json.loads(ledger(recorded, "verify", "--full", "--trust", trusted, "--json").out)
+    assert (verified["verdict"], verified["logs"][0]["trust"]) == ("consistent", "given")
