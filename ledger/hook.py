@@ -53,10 +53,8 @@ def main(argv: list[str]) -> int:
             recorder = Recorder.find(repo, state)
             if recorder is not None:
                 break
-        if repo is None:
-            return 0
-        if recorder is None:
-            return _unknown(event, repo, state)
+        if repo is None or recorder is None:
+            return _unknown(event, repo, state_option)
         where, known = ancestors() if event.door == "git" else None, repo
         recorder.append(lambda writer: record_event(writer, known, event, live=True, ancestors=where))
         return 0
@@ -145,11 +143,25 @@ def _touched(event: Event, cwd: str) -> Iterator[str]:
         yield os.path.dirname(os.path.join(cwd or event.cwd, path))
 
 
-def _unknown(event: Event, repo: GitDir, state: str) -> int:
-    """Nobody asked for this repository to be recorded, unless a sandbox hides the state folder from a git hook."""
-    if event.door == "git" and not os.access(os.path.join(state, "clones"), os.R_OK | os.X_OK):
+def _unknown(event: Event, repo: GitDir | None, state_option: str | None) -> int:
+    """Nobody asked for this place to be recorded, unless a sandbox hides the state folder from a git hook, or `.git` is gone."""
+    state = places.find_state(state_option, repo.common_dir if repo is not None else None)
+    if event.door != "git":
+        _keep_for_lost(event, state)
+    elif repo is not None and not os.access(os.path.join(state, "clones"), os.R_OK | os.X_OK):
         _spool(event, repo, state, None)
     return 0
+
+
+def _keep_for_lost(event: Event, state: str) -> None:
+    """Let the event of a work tree whose `.git` is gone wait in the state folder's spool, in case it comes back."""
+    place = os.path.realpath((named_places(event.data)[0] if event.size <= MAX_EVENT_BYTES else "") or event.cwd or "/")
+    while place != os.path.dirname(place):
+        if (clone := places.clone_of_tree(state, place)) is not None and not os.path.lexists(os.path.join(place, ".git")):
+            kept = _spool_into([places.spool_dir(state, clone.log)], event, event.arguments)
+            say(f"{place} has no .git any more; the event {'waits in the spool until it is back' if kept else 'is lost'}")
+            return
+        place = os.path.dirname(place)
 
 
 def _failed(error: BaseException, event: Event, repo: GitDir | None, state: str, recorder: Recorder | None) -> int:
@@ -166,9 +178,7 @@ def _failed(error: BaseException, event: Event, repo: GitDir | None, state: str,
 
 
 def _spool(event: Event, repo: GitDir, state: str, recorder: Recorder | None) -> bool:
-    """Write the event into the first spool that takes it. Only git facts go where an agent can write."""
-    from ledger.recording import spool
-
+    """Write the event into a spool. Only git facts go where an agent can write."""
     folders = []
     if recorder is not None:
         folders.append(places.spool_dir(state, recorder.clone.log))
@@ -182,6 +192,13 @@ def _spool(event: Event, repo: GitDir, state: str, recorder: Recorder | None) ->
             folders.append(places.git_spool_dir(repo.common_dir))
         if event.arguments[:1] != ("post-rewrite",):
             arguments = (*event.arguments[:1], read_head(repo))
+    return _spool_into(folders, event, arguments)
+
+
+def _spool_into(folders: list[str], event: Event, arguments: tuple[str, ...]) -> bool:
+    """Write the event into the first of the spools that takes it."""
+    from ledger.recording import spool
+
     cut = (event.size, event.digest) if event.size > MAX_EVENT_BYTES else None
     data = b"" if cut else event.data
     for folder in folders:

@@ -81,12 +81,12 @@ class Recorder:
 
         A clone that was copied, or restored in the place of another, gets its successor log here.
         """
-        found = places.find_clone(state, repo.common_dir)
+        found = places.find_clone(state, repo.common_dir, repo.work_tree)
         if found.how == "unknown":
             return None
         if found.how != "known":
             begin_log(repo, state)
-            found = places.find_clone(state, repo.common_dir)
+            found = places.find_clone(state, repo.common_dir, repo.work_tree)
         return None if found.clone is None else cls(repo, state, found.clone, wait_s=wait_s)
 
     def __enter__(self) -> Recorder:

@@ -41,11 +41,11 @@ def command(place: Place, agents: str | None, scope: str, key: str | None, store
     interpreter.check_state(repo, state, inside=state_inside(repo.common_dir))
     names = _choose_agents(agents, repo, state)
     installer.plan_install(repo, state, python, names, scope)  # refuses before anything is made
-    settings = _first_settings(repo, state) if find_clone(state, repo.common_dir).clone is None else {}
+    settings = _first_settings(repo, state) if find_clone(state, repo.common_dir, repo.work_tree).clone is None else {}
     begun = begin_log(repo, state, key=key, settings=settings)
     with Lock(os.path.join(state, "clones", "install.lock"), wait_s=30.0):
         done = installer.install(installer.plan_install(repo, state, python, names, scope))
-    clone = find_clone(state, repo.common_dir).clone
+    clone = find_clone(state, repo.common_dir, repo.work_tree).clone
     switch_trailer(repo.common_dir, clone is None or bool(clone.settings.get("trailer", True)))
     result = {
         **begun._asdict(),

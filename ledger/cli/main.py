@@ -58,7 +58,7 @@ class Place(NamedTuple):
     def clone(self) -> Clone:
         """Return the clone map of the repository here. Raises NoLedger where `init` never ran."""
         repository = self.repository()
-        found = find_clone(self.state(), repository.common_dir)
+        found = find_clone(self.state(), repository.common_dir, repository.work_tree)
         if found.clone is None:
             raise NoLedger(f"{repository.common_dir} has no ledger on this machine", remedy="start one with `ledger init`")
         return found.clone

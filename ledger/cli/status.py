@@ -32,7 +32,7 @@ def command(place: Place, as_json: bool) -> None:
 
 def build_status(repo: GitDir, state: str) -> dict[str, Any]:
     """Return what `ledger status --json` prints. Raises NoLedger, and StoreError where the journal cannot be read."""
-    found = places.find_clone(state, repo.common_dir)
+    found = places.find_clone(state, repo.common_dir, repo.work_tree)
     clone = found.clone
     if clone is None:
         raise NoLedger(f"{repo.common_dir} has no ledger on this machine", remedy="start one with `ledger init`")

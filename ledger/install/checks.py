@@ -46,7 +46,7 @@ class Patient(NamedTuple):
 
 def examine(repo: GitDir, state: str) -> list[Check]:
     """Return every check's finding. A check that cannot be made is a finding, too."""
-    found = places.find_clone(state, repo.common_dir)
+    found = places.find_clone(state, repo.common_dir, repo.work_tree)
     patient = Patient(repo, state, found, read_manifest(state, repo.common_dir), read_manifest(state, ""))
     results = [Check("repository", "ok", repo.work_tree or repo.git_dir)]
     for name, look in _CHECKS.items():

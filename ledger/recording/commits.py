@@ -19,6 +19,7 @@ from ledger.repo.commits import CommitFacts, is_oid, new_commits, read_commit
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import is_rebasing, read_head, reflog_size
 from ledger.repo.reflog import Move, read_moves
+from ledger.store.state import note_tree
 
 _MADE_HERE = ("commit", "cherry-pick", "revert", "am")
 _MOVED_HERE = ("reset", "merge", "pull", "fetch")  # to commits that were there already, or that were made elsewhere
@@ -89,6 +90,8 @@ def record_moves(writer: Writer, repo: GitDir, making: Making) -> None:
         if head and head not in (seen[0], *(move.new for move in moves[-1:])):
             # The reflog does not tell how HEAD came here: there is none, it was trimmed, or somebody wrote into it.
             _record_new(writer, repo, seen[0], head, making)
+    elif repo.work_tree is not None:
+        note_tree(writer.journal.state, repo.common_dir, repo.work_tree)
     note_head(writer.journal, repo, head, size)
 
 

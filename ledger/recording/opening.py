@@ -40,21 +40,28 @@ def begin_log(repo: GitDir, state: str, *, key: str | None = None, settings: Map
     restored one opens its own, which names its predecessor; so does one whose journal is gone.
     """
     with Lock(os.path.join(state, "clones", "lock"), wait_s=30.0):
-        found = places.find_clone(state, repo.common_dir)
-        clone = settle(state, repo, found)
-        lost = found.how == "known" and not os.path.exists(places.journal_path(state, clone.log)) if clone else False
-        if clone is not None and not lost:
-            if settings:
-                clone = clone._replace(settings={**clone.settings, **settings})
-                places.write_clone(state, clone)
-            signer = keys.load_signer(state, _log_key(state, clone.log))
-            return Begun(clone.log, False, signer.storage, sshsig.fingerprint(signer.public_key), None)
-        name = _key_for(state, key)
-        predecessor = None if found.clone is None else _head_of(state, found.clone.log, repo.common_dir)
-        kept = found.clone.settings if found.clone is not None and (found.how == "replaced" or lost) else {}
-        log = _open(repo, state, name, predecessor, {**places.SETTINGS_DEFAULT, **kept, **(settings or {})})
-        signer = keys.load_signer(state, name)
-        return Begun(log, True, signer.storage, sshsig.fingerprint(signer.public_key), predecessor.log if predecessor else None)
+        begun = _begin(repo, state, key, settings)
+        if repo.work_tree is not None:
+            places.note_tree(state, repo.common_dir, repo.work_tree)
+        return begun
+
+
+def _begin(repo: GitDir, state: str, key: str | None, settings: Mapping[str, Any] | None) -> Begun:
+    found = places.find_clone(state, repo.common_dir, repo.work_tree)
+    clone = settle(state, repo, found)
+    lost = found.how == "known" and not os.path.exists(places.journal_path(state, clone.log)) if clone else False
+    if clone is not None and not lost:
+        if settings:
+            clone = clone._replace(settings={**clone.settings, **settings})
+            places.write_clone(state, clone)
+        signer = keys.load_signer(state, _log_key(state, clone.log))
+        return Begun(clone.log, False, signer.storage, sshsig.fingerprint(signer.public_key), None)
+    name = _key_for(state, key)
+    predecessor = None if found.clone is None else _head_of(state, found.clone.log, repo.common_dir)
+    kept = found.clone.settings if found.clone is not None and (found.how == "replaced" or lost) else {}
+    log = _open(repo, state, name, predecessor, {**places.SETTINGS_DEFAULT, **kept, **(settings or {})})
+    signer = keys.load_signer(state, name)
+    return Begun(log, True, signer.storage, sshsig.fingerprint(signer.public_key), predecessor.log if predecessor else None)
 
 
 def settle(state: str, repo: GitDir, found: places.Found) -> places.Clone | None:

@@ -4,6 +4,7 @@
     <state>/logs/<log>/lock              flock taken before every append
     <state>/clones/<sha256 of path>.json the clone map: one file a clone
     <state>/clones/by-inode/<inode>      names of clone maps, so that a moved clone is found without a search
+    <state>/clones/by-tree/<sha256 of path> the name of the clone map that a work tree belongs to, whatever its `.git` says by now
     <state>/keys/                        signing keys
     <state>/spool/<log>/                 facts that waited too long for the lock
     <state>/pins.db                      what this machine last verified of every log
@@ -42,8 +43,9 @@ class Clone(NamedTuple):
 class Found(NamedTuple):
     """What `find_clone` says of a repository.
 
-    `how` is `known`, `moved` (same inode, the old path is gone), `replaced` (same path, another inode), `copied` (its head file
-    names a log of this state folder) or `unknown`; `clone` is the clone map that it was judged by, None where unknown.
+    `how` is `known`, `moved` (same inode, the old path is gone), `replaced` (same path or same work tree, another inode), `copied`
+    (its head file names a log of this state folder) or `unknown`; `clone` is the clone map that it was judged by, None where
+    unknown.
     """
 
     clone: Clone | None
@@ -62,9 +64,10 @@ def find_state(explicit: str | None = None, common_dir: str | None = None) -> st
     if not os.path.isabs(base):
         base = os.path.join(os.path.expanduser("~"), ".local", "state")
     state = os.path.join(base, "ledger")
-    if common_dir is not None and not os.path.exists(clone_path(state, common_dir)):
+    if common_dir is not None:
         inside = state_inside(common_dir)
-        if os.path.exists(os.path.join(inside, "clones")):
+        # Looked at last: in the repository an agent can write, and a moved clone is not under its path.
+        if os.path.exists(os.path.join(inside, "clones")) and find_clone(state, common_dir).how in ("copied", "unknown"):
             return inside
     return state
 
@@ -115,8 +118,8 @@ def read_clone(state: str, common_dir: str) -> Clone | None:
     return _read_clone_file(clone_path(state, common_dir))
 
 
-def find_clone(state: str, common_dir: str) -> Found:
-    """Say which clone the repository at the resolved path `common_dir` is. Cost does not grow with the number of clones."""
+def find_clone(state: str, common_dir: str, work_tree: str | None = None) -> Found:
+    """Say which clone the repository at these resolved paths is. Cost does not grow with the number of clones."""
     try:
         inode = os.stat(common_dir).st_ino
     except OSError as error:
@@ -130,10 +133,29 @@ def find_clone(state: str, common_dir: str) -> Found:
         moved = _read_clone_file(os.path.join(state, "clones", name))
         if moved is not None and moved.inode == inode and _inode_at(moved.common_dir) != inode and has_folder:
             return Found(moved, "moved")
+    # Whoever can write the work tree can put a `.git` there that leads to a copy elsewhere.
+    before = None if work_tree is None else clone_of_tree(state, work_tree)
+    if before is not None:
+        return Found(before, "replaced")
     head = read_head_file(common_dir)
     if head is not None and os.path.exists(journal_path(state, head.log)):
         return Found(Clone(head.log, "", common_dir, inode, "", {}), "copied")
     return Found(None, "unknown")
+
+
+def clone_of_tree(state: str, work_tree: str) -> Clone | None:
+    """Return the clone map that the work tree at the resolved path `work_tree` belonged to when it was last seen, or None."""
+    data = read_regular_file(_tree_path(state, work_tree), 256)
+    name = "" if data is None else data.decode("ascii", "replace").rstrip("\n")
+    return _read_clone_file(os.path.join(state, "clones", name)) if _is_map_name(name) else None
+
+
+def note_tree(state: str, common_dir: str, work_tree: str) -> None:
+    """Remember that the work tree at the resolved path `work_tree` is one of the clone at `common_dir`."""
+    name = os.path.basename(clone_path(state, common_dir)) + "\n"
+    path = _tree_path(state, work_tree)
+    if read_regular_file(path, 256) != name.encode():
+        write_file(path, name.encode())
 
 
 def write_clone(state: str, clone: Clone) -> None:
@@ -308,8 +330,15 @@ def _names_by_inode(state: str, inode: int) -> list[str]:
     data = read_regular_file(os.path.join(state, "clones", "by-inode", str(inode)), 4096)
     if data is None:
         return []
-    names = data.decode("ascii", "replace").splitlines()
-    return [name for name in names if len(name) == 69 and name.endswith(".json") and name[:64].isalnum()]
+    return [name for name in data.decode("ascii", "replace").splitlines() if _is_map_name(name)]
+
+
+def _is_map_name(name: str) -> bool:
+    return len(name) == 69 and name.endswith(".json") and name[:64].isalnum()
+
+
+def _tree_path(state: str, work_tree: str) -> str:
+    return os.path.join(state, "clones", "by-tree", hashlib.sha256(os.fsencode(work_tree)).hexdigest())
 
 
 def _inode_at(path: str) -> int | None:

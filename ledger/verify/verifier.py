@@ -69,7 +69,7 @@ def verify_repository(repo: GitDir, state: str, options: Options) -> Report:
     findings = Findings()
     lines = trailer_lines.read_lines(repo, options.revisions)
     pushed = trailer_lines.pushed_commits(repo) if lines else frozenset()
-    clone = places.find_clone(state, repo.common_dir).clone
+    clone = places.find_clone(state, repo.common_dir, repo.work_tree).clone
     own = None if clone is None else clone.log
     if own is None and not any(line.head for line in lines):
         message = f"{repo.common_dir} has no ledger on this machine, and no commit names one"
