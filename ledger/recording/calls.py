@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ledger.core.fact import Fact, PayloadData
 from ledger.core.text import format_path
 from ledger.recording.ancestry import is_alive
-from ledger.repo.blobs import blob_id, path_inside
+from ledger.repo.blobs import TOO_LARGE, blob_id, path_inside
 from ledger.repo.gitdir import GitDir
 from ledger.store.journal import Journal
 
@@ -102,17 +102,24 @@ def effects_of(
     found = []
     for path in dict.fromkeys([*before, *touched]):
         after = _blob_at(repo, path, shape)
-        if before.get(path) != after:
+        if before.get(path) != after and TOO_LARGE not in (before.get(path), after):
             found.append((path, before.get(path), after))
     return found
 
 
 def note_effects(
-    journal: Journal, repo: GitDir, seq: int, session: str | None, effects: list[tuple[bytes, str | None, str | None]]
+    journal: Journal,
+    repo: GitDir,
+    seq: int,
+    session: str | None,
+    effects: list[tuple[bytes, str | None, str | None]],
+    *,
+    sure: bool,
 ) -> None:
-    """Note which blob the call whose result is entry `seq` left at which path."""
+    """Note which blob the call whose result is entry `seq` left at which path; not `sure` where that was looked at late."""
     for path, _, after in effects:
-        journal.run("INSERT OR REPLACE INTO effect VALUES (?, ?, ?, ?, ?)", (repo.git_dir, path, seq, after, session or ""))
+        row = (repo.git_dir, path, seq, after, session or "", int(sure))
+        journal.run("INSERT OR REPLACE INTO effect VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
 def effects_payload(effects: list[tuple[bytes, str | None, str | None]]) -> PayloadData:
@@ -130,22 +137,22 @@ def touched_paths(repo: GitDir, cwd: str | None, paths: tuple[str, ...]) -> list
 
 
 def link_path(journal: Journal, repo: GitDir, path: bytes, blob: str | None) -> tuple[str, list[int]]:
-    """Return how a committed path is linked to calls (`exact`, `partial`, `none`) and the results that left it.
+    """Return how a committed path is linked to calls (`exact`, `partial`, `inferred`, `none`) and the results that left it.
 
     Notes that the commit used up are removed; those whose content still lies in the work tree wait for a later commit.
     """
-    rows = journal.all("SELECT seq, blob FROM effect WHERE worktree = ? AND path = ? ORDER BY seq", (repo.git_dir, path))
+    rows = journal.all("SELECT seq, blob, sure FROM effect WHERE worktree = ? AND path = ? ORDER BY seq", (repo.git_dir, path))
     if not rows:
         return "none", []
-    matches = [seq for seq, left in rows if left == blob]
+    matches = [(seq, sure) for seq, left, sure in rows if left == blob]
     if matches:
-        last = max(matches)
+        last, sure = max(matches)
         journal.run("DELETE FROM effect WHERE worktree = ? AND path = ? AND seq <= ?", (repo.git_dir, path, last))
-        return "exact", [int(seq) for seq, _ in rows if seq <= last]
+        return "exact" if sure else "inferred", [int(seq) for seq, _, _ in rows if seq <= last]
     here = _blob_at(repo, path, journal.meta("object_format") or "sha1")
     if rows[-1][1] != here:
         journal.run("DELETE FROM effect WHERE worktree = ? AND path = ?", (repo.git_dir, path))
-    return "partial", [int(seq) for seq, _ in rows]
+    return "partial", [int(seq) for seq, _, _ in rows]
 
 
 _COLUMNS = "session, call, turn, seq, head, digest, shell, ancestors, before"

@@ -97,7 +97,7 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
         head = read_head(repo)
         calls.open_call(journal, fact, seq, repo=repo, head=head, touched=touched, ancestors=where, at_ms=setting.at_ms)
     elif fact.kind == "tool.finished":
-        calls.note_effects(journal, repo, seq, fact.session, effects)
+        calls.note_effects(journal, repo, seq, fact.session, effects, sure=call is not None and setting.live)
         if call is not None:
             calls.close_call(journal, call)
     elif _ends_turn(fact):

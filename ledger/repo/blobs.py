@@ -11,16 +11,19 @@ import os
 import stat
 
 MAX_FILE_BYTES = 32 << 20
+TOO_LARGE = "too large"  # stands where a blob id would, for a file that is not read
 
 
 def blob_id(path: str, object_format: str) -> str | None:
-    """Return the blob id of the file or link at `path`; None where there is none, or it is larger than we look at."""
+    """Return the blob id of the file or link at `path`; None where there is none, TOO_LARGE for one that we do not read."""
     try:
         found = os.lstat(path)
         if stat.S_ISLNK(found.st_mode):
             return hash_blob(os.fsencode(os.readlink(path)), object_format)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
+        if not stat.S_ISREG(found.st_mode):
             return None
+        if found.st_size > MAX_FILE_BYTES:
+            return TOO_LARGE
         with open(path, "rb") as file:
             return hash_blob(file.read(), object_format)
     except OSError:

@@ -40,7 +40,7 @@ CREATE TABLE call (
   subagent TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (session, call)
 ) WITHOUT ROWID;
 CREATE TABLE effect (
-  worktree TEXT NOT NULL, path BLOB NOT NULL, seq INTEGER NOT NULL, blob TEXT, session TEXT NOT NULL,
+  worktree TEXT NOT NULL, path BLOB NOT NULL, seq INTEGER NOT NULL, blob TEXT, session TEXT NOT NULL, sure INTEGER NOT NULL,
   PRIMARY KEY (worktree, path, seq)
 ) WITHOUT ROWID;
 CREATE TABLE worktree (

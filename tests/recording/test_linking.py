@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from desk import Desk, Sandbox, someone_else
+from desk import Desk, Sandbox, hold_lock, someone_else
+
+from ledger.repo.blobs import MAX_FILE_BYTES
 
 
 def patch(desk: Desk, call: str, **files: str | None) -> int:
@@ -210,6 +212,30 @@ def test_an_edited_patch_is_partial_and_others_are_none(desk: Desk) -> None:
     oid = desk.commit("mixed", {"README": "agent\nperson\n", "mine.txt": "m\n"})
     paths = {item["path"]: (item["link"], item["calls"]) for item in desk.of_commit(oid).body["paths"]}
     assert paths == {"README": ("partial", [seq]), "mine.txt": ("none", [])}
+
+
+def test_what_was_looked_at_late_is_inferred(desk: Desk) -> None:
+    """Where a result waited for the lock, the file may be somebody else's by the time it is looked at: no exact link."""
+    before, after = desk.edit("c1", "README")
+    desk.tell(before)
+    (desk.path / "README").write_text("agent\n")
+    with hold_lock(desk.lock):
+        desk.hook(after)
+    (desk.path / "README").write_text("person\n")
+    desk.tell(desk.prompt("go on"))
+    assert desk.one("tool.finished").body["basis"]["effects"] == "inferred"
+    assert desk.links(desk.commit("mine", {"README": "person\n"})) == {"README": "inferred"}
+
+
+def test_a_file_too_large_to_read_is_not_called_deleted(desk: Desk) -> None:
+    """What was not read has no effect on record, and no link."""
+    before, after = desk.edit("c1", "README")
+    desk.tell(before)
+    with (desk.path / "README").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    desk.tell(after)
+    entry = desk.one("tool.finished")
+    assert "effects" not in {ref.name for ref in entry.payloads}
 
 
 def test_a_commit_uses_a_link_up(desk: Desk) -> None:
