@@ -13,9 +13,10 @@ from ledger.core.text import format_path
 from ledger.core.trailer import find_trailers, format_head
 from ledger.errors import FormatError
 from ledger.recording.calls import Call, committing_calls, find_call, link_path
+from ledger.recording.claims import Claims
 from ledger.recording.heads import Making, note_head, seen_head
 from ledger.recording.writer import Writer, now_ms
-from ledger.repo.commits import CommitFacts, is_oid, new_commits, read_commit
+from ledger.repo.commits import CommitFacts, identity, is_oid, new_commits, read_commit
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import is_rebasing, read_head, reflog_size
 from ledger.repo.reflog import Move, read_moves
@@ -78,12 +79,16 @@ def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int
     return first
 
 
-def record_moves(writer: Writer, repo: GitDir, making: Making) -> None:
-    """Append what HEAD did since it was last looked at: commits made here, and moves to commits made elsewhere."""
+def record_moves(writer: Writer, repo: GitDir, making: Making, *, turn_ends: bool = False) -> None:
+    """Append what HEAD did since it was last looked at: commits made here, and moves to commits made elsewhere.
+
+    A rebase's intermediate commits are nobody's result, and its end is seen when it is over. But where an agent's turn ends, what
+    there is is recorded all the same: whoever can write the repository can make it look as if a rebase never ended.
+    """
     head, size = read_head(repo), reflog_size(repo)
     seen = seen_head(writer, repo)
-    if seen == (head, size) or is_rebasing(repo):
-        return  # a rebase's intermediate commits are nobody's result; its end is seen when it is over
+    if seen == (head, size) or (is_rebasing(repo) and not turn_ends):
+        return
     if seen is not None:
         moves = read_moves(repo, seen[1]) or []
         _record_reflog(writer, repo, moves, making)
@@ -125,11 +130,30 @@ def _record_reflog(writer: Writer, repo: GitDir, moves: list[Move], making: Maki
             record_commit(writer, repo, move.new, making)
         elif "(finish)" in move.action:
             _record_new(writer, repo, onto or move.old, move.new, making)
-        elif verb in _LOOKED_AT or "(" in move.action or move.old == move.new:
+        elif "(" in move.action or move.old == move.new:
+            continue
+        elif verb in (*_LOOKED_AT, *_MOVED_HERE) and _record_fresh(writer, repo, move, making):
+            continue
+        elif verb in _LOOKED_AT:
             continue
         elif verb in _MOVED_HERE or not _record_new(writer, repo, move.old, move.new, making):
             body = {"ref": "HEAD", "old": move.old, "new": move.new, "how": verb or "other"}
             writer.append("ref.updated", source=making.source, actor=GIT, body=body)
+
+
+def _record_fresh(writer: Writer, repo: GitDir, move: Move, making: Making) -> int:
+    """Record commits that somebody with our identity made since we last looked, whatever the reflog calls the move.
+
+    GIT_REFLOG_ACTION makes git write `checkout` where a commit was made. Other people's commits, and our own of earlier, are what
+    such moves lead to when they are what they say. Return how many entries that took.
+    """
+    row = writer.journal.one("SELECT seen_ms FROM worktree WHERE path = ?", (repo.git_dir,))
+    who = identity(repo).get("git_email", "")
+    since = 0 if row is None else int(row[0]) // 1000
+    before = writer.head.seq
+    for oid in new_commits(repo, move.old.strip("0") and move.old, move.new, _MAX_NEW_COMMITS, since=since, committer=who):
+        record_commit(writer, repo, oid, making)
+    return writer.head.seq - before
 
 
 def _record_new(writer: Writer, repo: GitDir, old: str, new: str, making: Making) -> int:
@@ -169,7 +193,7 @@ def _commit_body(writer: Writer, repo: GitDir, facts: CommitFacts, making: Makin
     if during:
         body["during"] = during
     claims = making.claims.as_body()
-    if claims and (call is None or claims.get("session") != call.session):
+    if claims and (call is None or claims.get("session") != call.session or claims.get("call", call.call) != call.call):
         body["claims"] = claims
     return body, call
 
@@ -177,6 +201,7 @@ def _commit_body(writer: Writer, repo: GitDir, facts: CommitFacts, making: Makin
 def _made_in(writer: Writer, repo: GitDir, making: Making) -> tuple[Call | None, dict[str, str], list[int]]:
     """Return the call that a commit was made in, how that is known, and the calls that were open where it is not clear.
 
+    0. the environment names an open call or its session, and the hook descends from another's agent: not believed
     1. the environment names an open call: claim and observation agree
     2. the environment names a session: its one open call of this work tree
     3. the hook descends from the process that started an open call's hook
@@ -184,14 +209,16 @@ def _made_in(writer: Writer, repo: GitDir, making: Making) -> tuple[Call | None,
     A commit by hook that descends from no open call's agent is a person's, even while a call runs.
     """
     journal, claims = writer.journal, making.claims
-    if claims.session and claims.call:
-        named = find_call(journal, claims.session, claims.call)
-        if named is not None:
-            return named, {}, []
     candidates = committing_calls(journal, repo, now_ms())
-    if not candidates:
-        return None, {}, []
+    # In a sandbox with processes of its own nothing is seen of them, and the claim is all there is.
+    own = {call.seq for call in candidates if set(call.ancestors) & set(making.ancestors or ())}
     everybody = [call.seq for call in candidates]
+    named = find_call(journal, claims.session, claims.call) if claims.session and claims.call else None
+    claimed = [named] if named else [call for call in candidates if claims.session == call.session]
+    if own and claimed and not own & {call.seq for call in claimed}:
+        claims, named, candidates = Claims(), None, [call for call in candidates if call.seq in own]
+    if named is not None:
+        return named, {}, []
     if claims.session:
         candidates = [call for call in candidates if call.session == claims.session]
     elif making.ancestors:
