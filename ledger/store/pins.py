@@ -17,6 +17,7 @@ from ledger.store.state import make_folder
 _SCHEMA = """CREATE TABLE IF NOT EXISTS pin (
   log TEXT PRIMARY KEY, size INTEGER NOT NULL, hash TEXT NOT NULL, key TEXT NOT NULL, at TEXT NOT NULL
 ) WITHOUT ROWID"""
+_REMEDY = "move the file away; the next verify pins anew"
 _TRUST_SCHEMA = "CREATE TABLE IF NOT EXISTS trust (log TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID"
 
 
@@ -37,7 +38,11 @@ def pins_path(state: str) -> str:
 
 def read_pins(state: str) -> dict[str, Pin]:
     """Return every pin by its log's name; none where nothing was verified yet. Raises StoreCorrupt."""
-    return {row[0]: Pin(*row) for row in _read(state, "SELECT log, size, hash, key, at FROM pin", ())}
+    rows = _read(state, "SELECT log, size, hash, key, at FROM pin", ())
+    for row in rows:
+        if type(row[1]) is not int or any(type(text) is not str for text in (row[0], *row[2:])):  # SQLite takes any type anywhere
+            raise StoreCorrupt(f"the pins {pins_path(state)} are damaged: {row!r}", remedy=_REMEDY)
+    return {row[0]: Pin(*row) for row in rows}
 
 
 def write_pin(state: str, pin: Pin) -> None:
@@ -77,9 +82,7 @@ def _read(state: str, sql: str, values: tuple[str, ...]) -> list[tuple[Any, ...]
         finally:
             db.close()
     except sqlite3.Error as error:
-        raise StoreCorrupt(
-            f"the pins {path} cannot be read: {error}", remedy="move the file away; the next verify pins anew"
-        ) from error
+        raise StoreCorrupt(f"the pins {path} cannot be read: {error}", remedy=_REMEDY) from error
 
 
 def _write(state: str, sql: str, values: tuple[object, ...]) -> None:

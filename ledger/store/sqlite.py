@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 from ledger.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly
@@ -11,6 +12,8 @@ REMEDY_CORRUPT = "keep the folder as it is, copy it aside, and try `sqlite3 jour
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the SQLite file at `path`, which must exist. Transactions are the caller's own."""
+    if not os.path.isfile(path):  # SQLite would wait for ever at a FIFO
+        raise sqlite3.OperationalError("there is no such file")
     mode = "ro" if read_only else "rw"
     # SQLite's URIs want these three escaped and take every other character as it is; urllib costs a hook 5 ms.
     name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -42,6 +42,8 @@ def check_roots(
     repo: GitDir,
     objects: Objects,
     findings: Findings,
+    *,
+    ours: bool,
 ) -> None:
     """Check that the log belongs to this repository (docs/spec/entry.md, section 6).
 
@@ -54,7 +56,7 @@ def check_roots(
     candidates = objects.commits([root for root in wanted if root in reachable])
     if any(commit is not None and not commit.parents for commit in candidates):
         return
-    known = [commit.oid for commit in recorded if commit.oid in here]
+    known = [commit.oid for commit in recorded if type(commit.oid) is str and commit.oid in here]
     if (roots == [] and not known) or (known and _any_reachable(repo, known)):
         return
     expected = ", ".join(wanted) or "a recorded commit that a ref reaches"
@@ -62,8 +64,12 @@ def check_roots(
     if is_shallow(repo):
         message = "the history here is shallow, so it cannot be told whether the log belongs to this repository"
         findings.add("genesis.shallow", log, 0, message, expected, found)
-    else:
+    elif ours:
         findings.add("genesis.roots", log, 0, "the log belongs to another repository", expected, found)
+    else:
+        findings.add(
+            "predecessor.roots", log, 0, "the log belongs to another repository, whose place this one took", expected, found
+        )
 
 
 def is_shallow(repo: GitDir) -> bool:

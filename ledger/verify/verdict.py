@@ -58,6 +58,7 @@ RULES: dict[str, Rule] = {
     "journal.lost": _DIVERGED,
     "predecessor.mismatch": _DIVERGED,
     "predecessor.absent": _INFO,
+    "predecessor.roots": _WARNING,
     "head.mismatch": _WARNING,
     "trust.changed": _WARNING,
     "gap.noted": _WARNING,

@@ -79,8 +79,9 @@ def verify_repository(repo: GitDir, state: str, options: Options) -> Report:
     known = pin_store.read_pins(state)
     objects = Objects(repo)
     checked = _walk_all(state, own, lines, options, findings)
+    ours = {own, *(line.head.log for line in lines if line.head is not None)}
     for log, item in checked.items():
-        _check_log(item, repo, objects, trust, known.get(log), findings)
+        _check_log(item, repo, objects, trust, known.get(log), findings, ours=log in ours)
         item.anchors = trailer_lines.check_lines(item.walked, lines, item.notes.disowned, pushed, findings)
         check_digest(log, trust, pin_store.read_trust(state, log), findings)
     trailer_lines.check_others(lines, {*checked, *([own] if own else [])}, findings)
@@ -137,12 +138,17 @@ def _walk(path: str, log: str, options: Options, findings: Findings) -> _Checked
     return _Checked(walked, notes)
 
 
-def _check_log(item: _Checked, repo: GitDir, objects: Objects, trust: Trust, pin: Pin | None, findings: Findings) -> None:
-    """Hold one walked log against git, against whom to trust and against what was seen before."""
+def _check_log(
+    item: _Checked, repo: GitDir, objects: Objects, trust: Trust, pin: Pin | None, findings: Findings, *, ours: bool
+) -> None:
+    """Hold one walked log against git, against whom to trust and against what was seen before.
+
+    A log that is not `ours`, a predecessor of one that is, may be of the repository that was in this place before.
+    """
     walked = item.walked
     here = check_commits(walked.log, item.notes.commits, objects, findings)
     if walked.genesis is not None:
-        check_roots(walked.log, walked.genesis, item.notes.commits, here, repo, objects, findings)
+        check_roots(walked.log, walked.genesis, item.notes.commits, here, repo, objects, findings, ours=ours)
     item.trust = judge_trust(walked, trust, pin, findings)
     check_pin(walked, pin, findings)
 

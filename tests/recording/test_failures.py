@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,37 +46,37 @@ def damage_folder(desk: Desk) -> None:
 
 def damage_table(desk: Desk) -> None:
     """Lose a table."""
-    with sqlite3.connect(desk.journal) as db:
+    with closing(sqlite3.connect(desk.journal)) as db, db:
         db.execute("DROP TABLE done")
 
 
 def damage_genesis(desk: Desk) -> None:
     """Lose every record."""
-    with sqlite3.connect(desk.journal) as db:
+    with closing(sqlite3.connect(desk.journal)) as db, db:
         db.execute("DELETE FROM record")
 
 
 def damage_record(desk: Desk) -> None:
     """Flip a byte of the last record."""
-    with sqlite3.connect(desk.journal) as db:
+    with closing(sqlite3.connect(desk.journal)) as db, db:
         db.execute("UPDATE record SET bytes = CAST(replace(bytes, '{', '[') AS BLOB) WHERE seq = (SELECT max(seq) FROM record)")
 
 
 def damage_type(desk: Desk) -> None:
     """Put a text where the last record's bytes were."""
-    with sqlite3.connect(desk.journal) as db:
+    with closing(sqlite3.connect(desk.journal)) as db, db:
         db.execute("UPDATE record SET bytes = 'no bytes' WHERE seq = (SELECT max(seq) FROM record)")
 
 
 def damage_other(desk: Desk) -> None:
     """Put another log's journal there."""
-    with sqlite3.connect(desk.journal) as db:
+    with closing(sqlite3.connect(desk.journal)) as db, db:
         db.execute("UPDATE meta SET value = ? WHERE name = 'log'", ("0" * 32,))
 
 
 def damage_version(desk: Desk) -> None:
     """Put the journal of a later version there."""
-    with sqlite3.connect(desk.journal) as db:
+    with closing(sqlite3.connect(desk.journal)) as db, db:
         db.execute("UPDATE meta SET value = '2' WHERE name = 'schema'")
 
 
@@ -112,7 +113,7 @@ def resting(desk: Desk) -> dict[str, bytes | None]:
 
 def settle(desk: Desk) -> None:
     """Fold the write-ahead log into the journal, so that one file is all of it."""
-    with sqlite3.connect(desk.journal) as db:
+    with closing(sqlite3.connect(desk.journal)) as db, db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

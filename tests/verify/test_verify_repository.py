@@ -379,6 +379,57 @@ def test_a_successor_is_held_against_its_predecessor(scene: Scene) -> None:
     assert (scene.verify().verdict, codes(scene.verify())) == ("consistent", ["predecessor.absent"])
 
 
+@pytest.mark.parametrize("column, value", [("size", "many"), ("size", 1.5), ("hash", b"\xff"), ("key", None), ("at", b"\xff")])
+def test_pins_that_are_no_pins_are_an_error(scene: Scene, column: str, value: object) -> None:
+    """Damaged pins are said to be so, with the remedy; they are not taken for no pins."""
+    scene.verify()
+    with sqlite3.connect(pins.pins_path(scene.state)) as db:
+        # Without its constraints, for a damaged file has none.
+        db.executescript("CREATE TABLE copy AS SELECT * FROM pin; DROP TABLE pin; ALTER TABLE copy RENAME TO pin")
+        db.execute(f"UPDATE pin SET {column} = ?", (value,))
+    with pytest.raises(StoreError, match=r"pins.* damaged") as caught:
+        scene.verify()
+    assert "move the file away" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["pins", "journal"])
+def test_a_fifo_is_an_error(scene: Scene, name: str) -> None:
+    """Whatever lies where a database should, nobody waits for it."""
+    scene.verify()
+    path = pins.pins_path(scene.state) if name == "pins" else places.journal_path(scene.state, scene.sim.name)
+    os.unlink(path)
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="no such file"):
+        scene.verify()
+
+
+@pytest.mark.parametrize("value", [[], {}, 5, None, True, "", "\u202e", "z" * 40, ["1" * 40]])
+def test_whatever_an_entry_says_of_commits_is_no_crash(sandbox: Any, value: object) -> None:
+    """Members of any type, in a log whose roots are not here: findings, never an error."""
+    scene = make(sandbox, roots=["2" * 40])
+    for member in ("oid", "tree", "parents", "trailers", "paths"):
+        body = {"oid": "1" * 40, "tree": "", "parents": [], "paths": [], "trailers": [], "patch_id": "", member: value}
+        scene.sim.append("commit.recorded", body, source="git")
+    scene.sim.append("payload.erased", {"payloads": value})
+    scene.sim.append("commit.rewritten", {"rewrites": value}, source="git")
+    scene.install()
+    assert scene.verify(full=True, coverage=True).verdict == "invalid"
+
+
+def test_a_predecessor_of_another_repository_is_a_warning(scene: Scene) -> None:
+    """A repository that was made anew in the place of another is not invalid for it; unless its commits name that log."""
+    roots = scene.sandbox.git("rev-list", "--max-parents=0", "HEAD", cwd=scene.path).split()
+    other = LogSimulator(roots=["1" * 40])
+    scene.install(other.records(), [], other.name)
+    log, seq, found = other.head().split("/")
+    after = LogSimulator(roots=roots, predecessor={"log": log, "seq": int(seq), "hash": found})
+    scene.install(after.records(), [], after.name)
+    scene.adopt(after.name)
+    assert (scene.verify().verdict, codes(scene.verify())) == ("consistent", ["predecessor.roots"])
+    scene.commit_with_trailer(other.head())
+    assert (scene.verify().verdict, codes(scene.verify())) == ("invalid", ["genesis.roots"])
+
+
 def test_predecessors_that_name_paths_or_each_other_end(scene: Scene) -> None:
     """Nonsense in `predecessor` is neither followed nor opened."""
     for named in ({"log": "../../../etc", "seq": 1, "hash": "0" * 64}, {"log": 5}, "x", ["y"], {}):
