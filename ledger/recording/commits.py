@@ -95,6 +95,8 @@ def record_moves(writer: Writer, repo: GitDir, making: Making, *, turn_ends: boo
         if head and head not in (seen[0], *(move.new for move in moves[-1:])):
             # The reflog does not tell how HEAD came here: there is none, it was trimmed, or somebody wrote into it.
             _record_new(writer, repo, seen[0], head, making)
+        elif head != seen[0] and not writer.journal.one("SELECT 1 FROM commits WHERE oid = ?", (head,)):
+            _record_fresh(writer, repo, seen[0], head, making)  # whatever the reflog calls what led here
     elif repo.work_tree is not None:
         note_tree(writer.journal.state, repo.common_dir, repo.work_tree)
     note_head(writer.journal, repo, head, size)
@@ -130,18 +132,22 @@ def _record_reflog(writer: Writer, repo: GitDir, moves: list[Move], making: Maki
             record_commit(writer, repo, move.new, making)
         elif "(finish)" in move.action:
             _record_new(writer, repo, onto or move.old, move.new, making)
-        elif "(" in move.action or move.old == move.new:
-            continue
-        elif verb in (*_LOOKED_AT, *_MOVED_HERE) and _record_fresh(writer, repo, move, making):
-            continue
-        elif verb in _LOOKED_AT:
-            continue
-        elif verb in _MOVED_HERE or not _record_new(writer, repo, move.old, move.new, making):
-            body = {"ref": "HEAD", "old": move.old, "new": move.new, "how": verb or "other"}
-            writer.append("ref.updated", source=making.source, actor=GIT, body=body)
+        elif "(" not in move.action and move.old != move.new:
+            _record_move(writer, repo, move, verb, making)
 
 
-def _record_fresh(writer: Writer, repo: GitDir, move: Move, making: Making) -> int:
+def _record_move(writer: Writer, repo: GitDir, move: Move, verb: str, making: Making) -> None:
+    """Record what a move led to if it was made here, else the move, unless it only looked at what was there."""
+    if verb in (*_LOOKED_AT, *_MOVED_HERE):
+        told = bool(_record_fresh(writer, repo, move.old, move.new, making)) or verb in _LOOKED_AT
+    else:
+        told = bool(_record_new(writer, repo, move.old, move.new, making))
+    if not told:
+        body = {"ref": "HEAD", "old": move.old, "new": move.new, "how": verb or "other"}
+        writer.append("ref.updated", source=making.source, actor=GIT, body=body)
+
+
+def _record_fresh(writer: Writer, repo: GitDir, old: str, new: str, making: Making) -> int:
     """Record commits that somebody with our identity made since we last looked, whatever the reflog calls the move.
 
     GIT_REFLOG_ACTION makes git write `checkout` where a commit was made. Other people's commits, and our own of earlier, are what
@@ -151,7 +157,7 @@ def _record_fresh(writer: Writer, repo: GitDir, move: Move, making: Making) -> i
     who = identity(repo).get("git_email", "")
     since = 0 if row is None else int(row[0]) // 1000
     before = writer.head.seq
-    for oid in new_commits(repo, move.old.strip("0") and move.old, move.new, _MAX_NEW_COMMITS, since=since, committer=who):
+    for oid in new_commits(repo, old.strip("0") and old, new, _MAX_NEW_COMMITS, since=since, committer=who):
         record_commit(writer, repo, oid, making)
     return writer.head.seq - before
 

@@ -41,7 +41,8 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting) -> l
     """Append the facts of one event, and the commits that were made since the last; return the facts' seqs."""
     seqs: list[int] = []
     try:
-        notice_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms))
+        turn_ends = any(_ends_turn(fact) for fact in seen.facts)
+        notice_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms), turn_ends=turn_ends)
     except RepoError:
         pass  # git is not there, or says no: the agent's facts count more, and the next event looks again
     touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)

@@ -21,13 +21,13 @@ class Making(NamedTuple):
     at_ms: int | None = None
 
 
-def notice_moves(writer: Writer, repo: GitDir, making: Making) -> None:
+def notice_moves(writer: Writer, repo: GitDir, making: Making, *, turn_ends: bool = False) -> None:
     """Append what HEAD did since it was last looked at, if it did anything."""
     if seen_head(writer, repo) == (read_head(repo), reflog_size(repo)):
         return
     from ledger.recording.commits import record_moves
 
-    record_moves(writer, repo, making)
+    record_moves(writer, repo, making, turn_ends=turn_ends)
 
 
 def seen_head(writer: Writer, repo: GitDir) -> tuple[str, int] | None:

@@ -58,7 +58,10 @@ def _begin(repo: GitDir, state: str, key: str | None, settings: Mapping[str, Any
         return Begun(clone.log, False, signer.storage, sshsig.fingerprint(signer.public_key), None)
     name = _key_for(state, key)
     predecessor = None if found.clone is None else _head_of(state, found.clone.log, repo.common_dir)
-    kept = found.clone.settings if found.clone is not None and (found.how == "replaced" or lost) else {}
+    kept: Mapping[str, Any] = {}
+    if found.clone is not None:
+        # Copying a clone must not be a way out of `required`.
+        kept = places.settings_of(state, found.clone.log) if found.how == "copied" else found.clone.settings
     log = _open(repo, state, name, predecessor, {**places.SETTINGS_DEFAULT, **kept, **(settings or {})})
     signer = keys.load_signer(state, name)
     return Begun(log, True, signer.storage, sshsig.fingerprint(signer.public_key), predecessor.log if predecessor else None)

@@ -68,9 +68,17 @@ def parse_commit(raw: bytes) -> tuple[str, tuple[str, ...], bytes]:
     return tree, tuple(parents), message
 
 
-def new_commits(repo: GitDir, old: str, new: str, limit: int) -> list[str]:
-    """Return the commits that `new` has and neither `old` nor a remote branch has, oldest first, at most `limit`."""
-    args = ["rev-list", "--reverse", f"--max-count={limit}", new, "--not", "--remotes"]
+def new_commits(repo: GitDir, old: str, new: str, limit: int, *, since: int = 0, committer: str = "") -> list[str]:
+    """Return the commits that `new` has and neither `old` nor a remote branch has, oldest first, at most `limit`.
+
+    With `since` (seconds since 1970) only those committed at or after it, with `committer` only those of this e-mail address.
+    """
+    args = ["rev-list", "--reverse", f"--max-count={limit}"]
+    if since:
+        args.append(f"--max-age={since}")
+    if committer:
+        args += ["--fixed-strings", f"--committer=<{committer}>"]
+    args += [new, "--not", "--remotes"]
     if old:
         args.append(old)
     return run_git(args, cwd=repo.git_dir, check=False, patience_s=PATIENCE_S).decode("ascii", "replace").split()

@@ -158,6 +158,17 @@ def note_tree(state: str, common_dir: str, work_tree: str) -> None:
         write_file(path, name.encode())
 
 
+def settings_of(state: str, log: str) -> Mapping[str, Any]:
+    """Return the settings of the clone that appends to `log`; none where no clone map names it. Reads all clone maps."""
+    folder = os.path.join(state, "clones")
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".json") and not name.endswith(".install.json"):
+            clone = _read_clone_file(os.path.join(folder, name))
+            if clone is not None and clone.log == log:
+                return clone.settings
+    return {}
+
+
 def write_clone(state: str, clone: Clone) -> None:
     """Write a clone map and its entry under `by-inode`. The map is complete before anything points to it."""
     path = clone_path(state, clone.common_dir)

@@ -604,3 +604,43 @@ def test_commits_made_by_plumbing_are_seen(desk: Desk) -> None:
     assert [(entry.body["oid"], entry.call) for entry in desk.entries("commit.recorded")] == [(oid, "c1") for oid in oids]
     assert desk.entries("ref.updated") == []
     desk.check()
+
+
+@pytest.mark.parametrize("action", ["checkout", "reset", "pull", "rebase", "rebase (pick)"])
+def test_a_commit_that_the_reflog_calls_something_else_is_found(desk: Desk, action: str) -> None:
+    """GIT_REFLOG_ACTION hides no commit that was made here since we last looked."""
+    desk.tell(desk.prompt("go"))
+    (desk.path / "a.txt").write_text("a\n")
+    desk.git("add", "a.txt")
+    desk.git("-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", "hidden", GIT_REFLOG_ACTION=action)
+    oid = desk.git("rev-parse", "HEAD")
+    desk.tell(desk.prompt("go on"))
+    assert desk.of_commit(oid).body["via"] == "reflog"
+    desk.check()
+
+
+def test_switching_to_an_older_branch_records_nothing(desk: Desk) -> None:
+    """What was committed before we last looked is not taken for something new."""
+    desk.git("checkout", "-q", "-b", "side")
+    desk.git(
+        "-c", "core.hooksPath=/dev/null", "commit", "-q", "--allow-empty", "-m", "old", GIT_COMMITTER_DATE="2020-01-01T00:00:00Z"
+    )
+    old = desk.git("rev-parse", "HEAD")
+    desk.git("checkout", "-q", "-")
+    desk.tell(desk.stop())
+    recorded = [entry.body["oid"] for entry in desk.entries("commit.recorded")]
+    desk.git("checkout", "-q", "side")
+    desk.tell(desk.stop())
+    assert [entry.body["oid"] for entry in desk.entries("commit.recorded")] == recorded
+    assert old == desk.git("rev-parse", "HEAD")
+
+
+def test_a_rebase_that_never_ends_hides_nothing(desk: Desk) -> None:
+    """A folder that looks like a rebase holds commits back until the turn ends, and no longer."""
+    desk.tell(desk.prompt("go"))
+    (desk.path / ".git" / "rebase-merge").mkdir()
+    oid = desk.commit("held back", {"a.txt": "a\n"})
+    desk.tell(desk.prompt("go on"))
+    assert not desk.entries("commit.recorded")
+    desk.tell(desk.stop())
+    assert desk.of_commit(oid).body["via"] == "reflog"

@@ -223,6 +223,7 @@ def successor_of(desk: Desk, path: Path) -> Desk:
 
 def test_a_copied_clone_opens_a_successor(sandbox: Sandbox, desk: Desk) -> None:
     """Two folders must not write one log: the copy's names where it came from, and both go on."""
+    begin_log(desk.repo, str(desk.state), settings={"required": True})
     desk.tell(desk.prompt("before"))
     last = desk.records()[-1]
     copy = sandbox.root / "copy"
@@ -237,6 +238,8 @@ def test_a_copied_clone_opens_a_successor(sandbox: Sandbox, desk: Desk) -> None:
     later.tell({**desk.prompt("again"), "cwd": str(copy)}, cwd=copy)
     assert len(later.entries("prompt.submitted")) == 2
     assert len(list(sandbox.state.glob("logs/*"))) == 2
+    copied = read_clone(str(desk.state), str(copy / ".git"))
+    assert copied is not None and copied.settings["required"] is True  # copying is no way out
     desk.check()
 
 

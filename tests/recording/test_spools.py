@@ -358,7 +358,7 @@ def test_what_waits_is_linked_in_the_work_tree_it_arose_in(desk: Desk, sandbox: 
     assert [item["path"] for item in desk.effects(finished.seq)] == ["new.txt"]
     assert finished.body["basis"]["effects"] == "inferred"
     sandbox.git("add", ".", cwd=tree)
-    assert desk.links(sandbox.commit(tree, "there")) == {"new.txt": "exact"}
+    assert desk.links(sandbox.commit(tree, "there")) == {"new.txt": "inferred"}
 
 
 def test_a_rebase_in_a_sandbox_leaves_no_intermediate_commit(desk: Desk) -> None:
