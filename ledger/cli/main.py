@@ -57,11 +57,15 @@ class Place(NamedTuple):
 
     def clone(self) -> Clone:
         """Return the clone map of the repository here. Raises NoLedger where `init` never ran."""
+        clone = self.clone_if_any()
+        if clone is None:
+            raise NoLedger(f"{self.repository().common_dir} has no ledger on this machine", remedy="start one with `ledger init`")
+        return clone
+
+    def clone_if_any(self) -> Clone | None:
+        """Return the clone map of the repository here, or None where `init` never ran."""
         repository = self.repository()
-        found = find_clone(self.state(), repository.common_dir, repository.work_tree)
-        if found.clone is None:
-            raise NoLedger(f"{repository.common_dir} has no ledger on this machine", remedy="start one with `ledger init`")
-        return found.clone
+        return find_clone(self.state(), repository.common_dir, repository.work_tree).clone
 
 
 class LazyGroup(click.Group):

@@ -6,6 +6,7 @@ import click
 
 from ledger.cli.main import Place
 from ledger.errors import LedgerError
+from ledger.repo.commits import root_commits
 from ledger.repo.gitdir import GitDir
 from ledger.trace.build import build_trace, resolve_commit
 from ledger.trace.logs import Logs
@@ -23,12 +24,12 @@ def command(place: Place, commit: str, as_json: bool, no_verify: bool, svg: str 
     Who asked, what was planned, what ran with which tools, what was approved, which network rules and sandbox boundary held, what
     changed, and what could not be established. A commit that nobody recorded gets an honest answer, too.
     """
-    repo, clone = place.repository(), place.clone()
+    repo, clone = place.repository(), place.clone_if_any()
     oid = resolve_commit(repo, commit)
     if oid is None:
         raise click.UsageError(f"{commit!r} names no commit here")
     verdict = "unchecked" if no_verify else _verdict(repo, place.state())
-    with Logs(place.state(), clone) as logs:
+    with Logs(place.state(), clone, root_commits(repo) if clone is None else ()) as logs:
         trace = build_trace(repo, logs, oid, verdict)
     from ledger.cli import screen
     from ledger.cli.screen.trace import export_trace, render_trace

@@ -100,7 +100,7 @@ def _build_commit(repo: GitDir, facts: CommitFacts) -> Commit:
 def _decode(data: bytes, encoding: str) -> str:
     try:
         return data.decode(encoding, "replace")
-    except LookupError:
+    except (LookupError, ValueError):  # a commit may name an encoding that is none, or one that is no encoding of texts
         return data.decode("utf-8", "replace")
 
 

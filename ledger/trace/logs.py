@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ledger.core.entry import Entry, hash_record, parse_record
@@ -102,12 +102,14 @@ class Log:
 class Logs:
     """The logs that may know a commit of one clone: its own, and those of this state folder that share a root commit with it.
 
-    Use as a context manager. `missing` are sentences about logs that should be here and are not.
+    Of a clone without a log (`clone` is None) the `roots` are the root commits that count. Use as a context manager. `missing` are
+    sentences about logs that should be here and are not.
     """
 
-    def __init__(self, state: str, clone: Clone) -> None:
+    def __init__(self, state: str, clone: Clone | None, roots: Collection[str] = ()) -> None:
         self.state = state
-        self.own_name = clone.log
+        self.own_name = "" if clone is None else clone.log
+        self._repository_roots = frozenset(roots)
         self.missing: list[str] = []
         self._open: dict[str, Log | None] = {}
         self._related: list[Log] | None = None
@@ -128,6 +130,9 @@ class Logs:
 
     def own(self) -> Log | None:
         """Return this clone's log, or None (with a sentence in `missing`) where its journal is gone."""
+        if not self.own_name:
+            self._miss("This clone has no log on this machine: `ledger init` never ran here.")
+            return None
         log = self.named(self.own_name)
         if log is None:
             self._miss(f"The journal of this clone's log {self.own_name} is absent.")
@@ -140,7 +145,7 @@ class Logs:
         except OSError:
             found = []
         others = [name for name in found if name != self.own_name and os.path.exists(journal_path(self.state, name))]
-        return [self.own_name, *others]
+        return [self.own_name, *others] if self.own_name else others
 
     def related(self) -> list[Log]:
         """Return this clone's log and those that share a root commit with it, or that it succeeded."""
@@ -149,9 +154,11 @@ class Logs:
             genesis = own.entry(0) if own is not None else None
             self._related = [own] if own is not None else []
             before = _texts(genesis.body.get("predecessor"), "log") if genesis else []
-            for name in self.names()[1:]:
-                log = self._try(name)
-                if log is not None and (own is None or name in before or _roots(log) & _roots(own)):
+            shared = self._repository_roots if own is None else _roots(own)
+            lost = own is None and self.own_name != ""
+            for name in self.names():
+                log = self._try(name) if name != self.own_name else None
+                if log is not None and (lost or name in before or _roots(log) & shared):
                     self._related.append(log)
         return self._related
 

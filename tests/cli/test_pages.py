@@ -70,9 +70,10 @@ COMMANDS: list[Sequence[str]] = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_repository_and_no_ledger_exit_3_and_say_what_to_do(sandbox, ledger, command):
-    """Each command could not check, says why in one line, and how to go on."""
+    """Each command could not check, says why in one line, and how to go on. A trace answers without a ledger, too."""
     (sandbox.root / "plain").mkdir()
-    for place in (sandbox.root / "plain", sandbox.make_repo("bare-of-ledger", commit=True)):
+    ledgerless = [sandbox.make_repo("bare-of-ledger", commit=True)] if command[0] != "trace" else []
+    for place in (sandbox.root / "plain", *ledgerless):
         said = ledger(place, *command)
         assert said.code == 3 and said.out == ""
         assert said.err.startswith("ledger: ") and "hint: " in said.err and "Traceback" not in said.err
@@ -414,3 +415,29 @@ def test_enrolling_after_a_rotation_covers_the_keys_before_it(recorded, ledger):
     trusted = str(recorded / ".ledger" / "allowed_signers")
     verified = json.loads(ledger(recorded, "verify", "--full", "--trust", trusted, "--json").out)
     assert (verified["verdict"], verified["logs"][0]["trust"]) == ("consistent", "given")
+
+
+def test_trace_answers_in_a_clone_without_a_ledger(ledger, sandbox):
+    """An auditor's clone gets what this machine's logs know of its history, and says that it has none of its own."""
+    story, oid = usual_story(sandbox)
+    sandbox.git("clone", "-q", str(story.repo), str(sandbox.root / "clone"), cwd=sandbox.root)
+    said = ledger(sandbox.root / "clone", "trace", "HEAD", "--json")
+    found = json.loads(said.out)
+    assert (said.code, found["match"], found["changed"][0]["link"]) == (0, {"rung": "exact", "recorded_oid": oid}, "exact")
+    assert any("has no log on this machine" in sentence for sentence in found["unknown"])
+
+
+def test_trace_answers_where_nothing_was_ever_recorded(ledger, sandbox):
+    """A commit that nobody recorded gets an honest answer, also where there is no ledger at all; logs of others are not asked."""
+    usual_story(sandbox)
+    other = sandbox.make_repo("other", commit=True)
+    said = ledger(other, "trace")
+    assert said.code == 0 and "ledger unchecked" in said.out and "no log here knows this commit" in said.out
+
+
+@pytest.mark.parametrize("encoding", ["undefined", "hex", "idna", "klingon", "utf-16"])
+def test_trace_survives_any_encoding_that_a_commit_names(ledger, sandbox, encoding):
+    """The header is the committer's words."""
+    repo = sandbox.make_repo(commit=True)
+    sandbox.git("-c", f"i18n.commitEncoding={encoding}", "commit", "-q", "--allow-empty", "-m", "café", cwd=repo)
+    assert ledger(repo, "trace").code == 0
