@@ -20,6 +20,13 @@ gc.disable()
 if __name__ == "__main__":
     # hashlib would load OpenSSL, and the cryptography package brings one of its own; Python's own SHA-2 does as well here.
     sys.modules["_hashlib"] = None  # type: ignore[assignment]  # this is how an import is made to fail
+    try:
+        # sqlite3's Python half adapts dates, for which it loads datetime; the other half is all that is used here.
+        import _sqlite3
+
+        sys.modules["sqlite3"] = _sqlite3
+    except ImportError:
+        pass
 
 import hashlib
 import os

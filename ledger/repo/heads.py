@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 
 from ledger.errors import RepoError
-from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir, read_plain
 
 _MAX_PACKED_BYTES = 256 << 20
@@ -69,6 +68,8 @@ def _read_packed(common_dir: str, ref: str) -> str:
 
 
 def _ask_git(repo: GitDir) -> str:
+    from ledger.repo.git import run_git  # few repositories need it
+
     try:
         return run_git(["rev-parse", "--verify", "-q", "HEAD"], cwd=repo.git_dir).decode().strip()
     except RepoError:
