@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple
 
+from ledger.core.lines import format_base64, parse_base64
 from ledger.errors import FormatError, TrustError
 
 ENTRY_NAMESPACE = "ledger-entry"
@@ -69,7 +69,7 @@ def format_armoured(public_key: bytes, namespace: str, signature: bytes) -> str:
         + _string(HASH)
         + _string(_string(KEY_TYPE) + _string(signature))
     )
-    text = _encode_base64(blob)
+    text = format_base64(blob)
     lines = [text[at : at + _LINE] for at in range(0, len(text), _LINE)]
     return "\n".join([BEGIN, *lines, END]) + "\n"
 
@@ -79,7 +79,7 @@ def parse_armoured(text: str) -> Armoured:
     lines = text.split("\n")
     if lines[:1] != [BEGIN] or lines[-2:] != [END, ""]:
         raise FormatError("not an armoured SSH signature")
-    blob = _decode_base64("".join(lines[1:-2]), "the SSH signature")
+    blob = parse_base64("".join(lines[1:-2]), "the SSH signature")
     if not blob.startswith(MAGIC + struct.pack(">I", 1)):
         raise FormatError("not an SSHSIG of version 1")
     key_blob, rest = _take(blob[len(MAGIC) + 4 :])
@@ -116,7 +116,7 @@ def parse_key_blob(blob: bytes) -> bytes:
 
 def format_public_key(public_key: bytes) -> str:
     """Return `ssh-ed25519 AAAA…`, without a comment."""
-    return f"ssh-ed25519 {_encode_base64(format_key_blob(public_key))}"
+    return f"ssh-ed25519 {format_base64(format_key_blob(public_key))}"
 
 
 def parse_public_key(text: str) -> bytes:
@@ -124,13 +124,13 @@ def parse_public_key(text: str) -> bytes:
     key_type, _, encoded = text.partition(" ")
     if key_type != "ssh-ed25519":
         raise FormatError(f"{key_type or 'nothing'} is not ssh-ed25519")
-    return parse_key_blob(_decode_base64(encoded, "the public key"))
+    return parse_key_blob(parse_base64(encoded, "the public key"))
 
 
 def fingerprint(public_key: bytes) -> str:
     """Return OpenSSH's fingerprint of a raw public key: `SHA256:` and 43 base64 digits."""
     digest = hashlib.sha256(format_key_blob(public_key)).digest()
-    return "SHA256:" + _encode_base64(digest).rstrip("=")
+    return "SHA256:" + format_base64(digest).rstrip("=")
 
 
 def check_public_key(public_key: bytes) -> None:
@@ -154,17 +154,3 @@ def _take(data: bytes) -> tuple[bytes, bytes]:
     if end > len(data):
         raise FormatError("an SSH string is cut short")
     return data[4:end], data[end:]
-
-
-def _encode_base64(data: bytes) -> str:
-    return b2a_base64(data, newline=False).decode("ascii")
-
-
-def _decode_base64(text: str, what: str) -> bytes:
-    try:
-        data = a2b_base64(text, strict_mode=True)
-    except ValueError as error:
-        raise FormatError(f"{what} is not base64") from error
-    if _encode_base64(data) != text:
-        raise FormatError(f"{what} is not canonical base64")
-    return data

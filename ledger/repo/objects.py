@@ -7,18 +7,16 @@ a commit that it does not find is asked of git once more. pygit2 is imported her
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ledger.errors import RepoError
+from ledger.repo.commits import is_oid
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 
 MAX_COMMIT_BYTES = 16 << 20
 _BATCH = 800  # object names of 64 digits that surely fit one pipe
-
-_is_oid = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}").fullmatch
 
 
 class CommitObject(NamedTuple):
@@ -50,10 +48,10 @@ class Objects:
 
     def commits(self, oids: Sequence[str]) -> Iterator[CommitObject | None]:
         """Yield what `commit` says of each of `oids`, in order. What is not an object id is not here."""
-        asked = [oid for oid in oids if _is_oid(oid)]
+        asked = [oid for oid in oids if is_oid(oid)]
         found = self._source.read(asked)
         for oid in oids:
-            data = next(found) if _is_oid(oid) else None
+            data = next(found) if is_oid(oid) else None
             yield None if data is None else parse_commit(oid, data)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ledger.core.entry import Entry
+from ledger.repo.commits import is_oid
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.repo.objects import CommitObject, Objects
@@ -23,7 +24,7 @@ def check_commits(log: str, recorded: Collection[RecordedCommit], objects: Objec
     here: set[str] = set()
     ids = [commit.oid if type(commit.oid) is str else "" for commit in commits]
     for commit, found in zip(commits, objects.commits(ids), strict=True):
-        if type(commit.oid) is not str or not _is_hex(commit.oid):
+        if not is_oid(commit.oid):
             findings.add("commit.mismatch", log, commit.seq, "commit.recorded names no commit id", "a commit id", commit.oid)
         elif found is None:
             absent.append(commit)
@@ -108,7 +109,3 @@ def _report_absent(log: str, absent: list[RecordedCommit], findings: Findings) -
         return
     for commit in absent:
         findings.add("commit.absent", log, commit.seq, f"commit {commit.oid} is not in this repository", commit.oid)
-
-
-def _is_hex(oid: str) -> bool:
-    return len(oid) in (40, 64) and not oid.strip("0123456789abcdef")
