@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Sandbox
+from sandboxes import Sandbox
 
 from ledger.recorder import begin_log
 from ledger.repo.gitdir import find_repository

@@ -40,7 +40,7 @@ def facts(place: Place, as_json: bool, check: bool) -> None:
     """
     found = read_facts(sys.stdin.buffer)
     if check:
-        click.echo(f"{len(found)} well-formed facts")
+        click.echo(json.dumps({"facts": len(found)}) if as_json else f"{len(found)} well-formed facts")
         return
     with Recorder.open(place.cwd, state=place.state()) as recorder:
         names = [str(name) for name in recorder.record_facts(found)]

@@ -187,8 +187,8 @@ def _check_codex_trust(patient: Patient) -> Iterator[Check]:
             if manifest is patient.own and not trust.project:
                 yield Check("Codex trust", "warn", "the project is not trusted yet, so Codex reads no hooks from it", _OPEN_CODEX)
             if trust.missing:
-                how_many = "none" if len(trust.missing) == trust.total else f"{trust.total - len(trust.missing)}"
-                message = f"{how_many} of the {trust.total} hooks in {path} is trusted yet, so Codex skips the others silently"
+                known = trust.total - len(trust.missing)
+                message = f"{known} of the {trust.total} hooks in {path} are trusted; Codex silently skips those that are not"
                 yield Check("Codex trust", "warn", message, _OPEN_CODEX)
             elif trust.total:
                 yield Check("Codex trust", "ok", f"all {trust.total} hooks are trusted")
