@@ -61,7 +61,7 @@ def _change(place: Place, name: str, value: str) -> None:
         run_git(["config", "--local", f"ledger.{name}", os.path.abspath(os.path.join(place.cwd, value))], cwd=repo.git_dir)
         return
     if name == "store":
-        raise Refused("the store is chosen when a log is opened", remedy="`ledger deinit`, then `ledger init --store …`")
+        raise Refused("a log stays where it was opened", remedy="another clone can choose: `ledger init --store …`")
     wanted = _boolean(value)
     with Recorder.open(place.cwd, state=place.state(), wait_s=10.0) as recorder:
         before = recorder.clone.settings.get(name)

@@ -75,7 +75,9 @@ def _choose_state(place: Place, repo: GitDir, store: str | None) -> str:
     wanted = inside if store == "git" else state
     other = state if store == "git" else inside
     if (os.path.exists(clone_path(other, repo.common_dir)) and other != wanted) or (store == "state" and state == inside):
-        raise Refused(f"this repository's log rests in {other} already", remedy="leave out --store, or `ledger deinit` first")
+        raise Refused(
+            f"this repository's log rests in {other} already", remedy="leave out --store: a log stays where it was opened"
+        )
     return wanted
 
 

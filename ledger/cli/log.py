@@ -64,9 +64,9 @@ def command(
 def _time(text: str | None) -> str | None:
     if text is None:
         return None
-    text = text.replace(" ", "T", 1).upper()
+    said, text = text, text.replace(" ", "T", 1).upper()
     if not _is_time(text):
-        raise click.UsageError(f"{text!r} is not a time: write 2026-01-02 or 2026-01-02T03:04:05, in UTC")
+        raise click.UsageError(f"{said!r} is not a time: write 2026-01-02 or 2026-01-02T03:04:05, in UTC")
     return text if len(text) == 24 else text.removesuffix("Z")
 
 

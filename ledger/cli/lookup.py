@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -76,6 +77,8 @@ def headline(log: Log, entry: Entry) -> Words:
     if entry.kind == "commit.rewritten":
         rewrites = body.get("rewrites")
         return f"{body.get('how')}  {len(rewrites) if isinstance(rewrites, list) else '?'} commits"
+    if isinstance(body.get("setting"), str):
+        return f"{body['setting']}: {json.dumps(body.get('before'))} → {json.dumps(body.get('after'))}"
     shown = ("tool", "outcome", "decision", "decider", "scope", "host", "port", "reason", "event", "start", "mode", "count", "ref")
     return "  ".join(_said(name, body[name]) for name in shown if isinstance(body.get(name), (str, int)))
 

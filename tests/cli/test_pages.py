@@ -441,3 +441,28 @@ def test_trace_survives_any_encoding_that_a_commit_names(ledger, sandbox, encodi
     repo = sandbox.make_repo(commit=True)
     sandbox.git("-c", f"i18n.commitEncoding={encoding}", "commit", "-q", "--allow-empty", "-m", "café", cwd=repo)
     assert ledger(repo, "trace").code == 0
+
+
+def test_a_changed_setting_shows_in_the_list(ledger, sandbox):
+    """A line of `ledger log` says which setting changed and how, and ends where its words do."""
+    repo = sandbox.make_repo(commit=True)
+    begin_log(find_repository(str(repo)), str(sandbox.state))
+    assert ledger(repo, "config", "required", "true").code == 0
+    newest, oldest = ledger(repo, "log").out.splitlines()
+    assert newest.endswith("required: false → true") and oldest.endswith("  ledger")
+
+
+def test_a_log_stays_where_it_was_opened(ledger, sandbox):
+    """Neither init nor config moves it, and neither tells people to do what does not help."""
+    repo = sandbox.make_repo(commit=True)
+    begin_log(find_repository(str(repo)), str(sandbox.state))
+    for command in (("init", "--agents", "none", "--store", "git"), ("config", "store", "git")):
+        said = ledger(repo, *command)
+        assert said.code == 1 and "stays where it was opened" in said.err and "deinit" not in said.err
+
+
+def test_a_time_that_is_none_is_quoted_as_it_was_typed(ledger, sandbox):
+    """Nobody wants to look for YESTERDAY."""
+    story, _ = usual_story(sandbox)
+    said = ledger(story.repo, "log", "--since", "yesterday")
+    assert said.code == 2 and "'yesterday' is not a time" in said.err

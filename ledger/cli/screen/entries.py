@@ -38,6 +38,7 @@ def entry_line(log: Log, seq: int) -> str:
             f"{safe(who)[:12]:<12} ",
             (safe(text), STYLES.get(str(entry.body.get("outcome") or entry.body.get("decision")), "")),
         )
+    line.rstrip()
     out = console()
     line.truncate(out.width if sys.stdout.isatty() else _PIPED_WIDTH, overflow="ellipsis")
     if not sys.stdout.isatty() or out.no_color:
