@@ -53,12 +53,15 @@ class Removed(NamedTuple):
 
 
 def check_repository(repo: GitDir) -> None:
-    """Raise Refused for a repository without a work tree."""
+    """Raise Refused for a repository without a work tree, or with something else where the ledger's folder goes."""
     if repo.work_tree is None:
         raise Refused(
             f"{repo.git_dir} is a bare repository, or you stand inside a git folder: agents work in work trees",
             remedy="run `ledger init` in a clone, in its work tree",
         )
+    folder = os.path.join(repo.common_dir, "ledger")
+    if os.path.lexists(folder) and not _is_real_folder(folder):
+        raise Refused(f"{folder} is no folder, or a link", remedy="move it away and try again")
 
 
 def plan_install(repo: GitDir, state: str, interpreter: str, names: list[str], scope: str) -> Plan:
@@ -261,11 +264,17 @@ def remove(repo: GitDir, state: str) -> Removed:
             (restored if _undo_config(repo, written, own) else edited).append(written.path)
         elif written.role == "exclude":
             (restored if _undo_exclude(written, own) else edited).append(written.path)
-    remove_file(githooks.trailer_switch(repo.common_dir))
+    switch = githooks.trailer_switch(repo.common_dir)
+    if _is_real_folder(os.path.dirname(switch)):  # never through a link that somebody laid there
+        remove_file(switch)
     _remove_folders(own.folders)
     remove_manifest(state, repo.common_dir)
     _remove_user(repo, state, restored, edited, left)
     return Removed(tuple(restored), tuple(edited), tuple(left))
+
+
+def _is_real_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _undo(written: Written, manifest: Manifest) -> str:

@@ -109,8 +109,11 @@ def _open(repo: GitDir, state: str, key: str, predecessor: Head | None, settings
         note_head(journal, repo)  # commits from now on are looked for, also those before the first event
     inode = os.stat(repo.common_dir).st_ino
     places.write_clone(state, places.Clone(log, clone, repo.common_dir, inode, os.uname().nodename, settings))
-    places.make_folder(places.git_spool_dir(repo.common_dir))
-    places.write_head_file(repo.common_dir, Head(log, 0, hash_record(record)))
+    try:
+        places.write_head_file(repo.common_dir, Head(log, 0, hash_record(record)))  # not through a link, so it goes first
+        places.make_folder(places.git_spool_dir(repo.common_dir))
+    except StoreError:
+        pass  # both are hints and conveniences, in a place where an agent can write; the log is there
     return log
 
 

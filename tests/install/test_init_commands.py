@@ -273,3 +273,40 @@ def test_two_inits_at_once_agree(sandbox, repo):
     assert len(list((sandbox.state / "logs").iterdir())) == 1
     assert run(["-C", str(repo), "deinit"]) == 0
     assert touched(repo) == before
+
+
+def lay(kind, path, victim):
+    """Put something else where the ledger's folder goes; `victim` is a folder with a file that a link leads to."""
+    if kind == "link":
+        path.symlink_to(victim)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "dangling":
+        path.symlink_to("/nonexistent/place")
+    else:
+        path.write_text("mine")
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "file"])
+def test_init_follows_nothing_that_lies_where_its_folder_goes(sandbox, repo, ledger, kind):
+    """It refuses before anything is made, here or where a link leads."""
+    victim = sandbox.root / "victim"
+    victim.mkdir()
+    lay(kind, repo / ".git/ledger", victim)
+    code, _, err = ledger("init", "--agents", "none")
+    assert code == 1 and "move it away" in err
+    assert list(victim.iterdir()) == [] and find_clone(str(sandbox.state), str(repo / ".git")).how == "unknown"
+    assert not (repo / ".git/hooks/post-commit").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "file"])
+def test_deinit_works_whatever_became_of_the_folder(sandbox, repo, ledger, kind):
+    """The hooks go out, and nothing is removed where a link leads."""
+    as_json(ledger("init", "--agents", "none", "--json"))
+    (repo / ".git/ledger").rename(repo / ".git/moved")
+    victim = sandbox.root / "victim"
+    victim.mkdir()
+    (victim / "no-trailer").write_text("mine")
+    lay(kind, repo / ".git/ledger", victim)
+    as_json(ledger("deinit", "--json"))
+    assert not (repo / ".git/hooks/post-commit").exists() and (victim / "no-trailer").exists()

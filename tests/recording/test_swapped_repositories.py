@@ -101,3 +101,17 @@ def test_a_state_folder_laid_into_a_moved_clone_is_not_believed(sandbox: Sandbox
     common_dir = find_repository(str(moved)).common_dir
     Path(state_inside(common_dir), "clones").mkdir(parents=True)
     assert find_state(None, common_dir) == str(sandbox.state)
+
+
+def test_a_successor_opens_through_no_link(desk: Desk) -> None:
+    """With a link where the ledger's folder was, the event that opens the successor is recorded, and nothing is made at its end."""
+    desk.tell(desk.prompt("one"))
+    copy = lead_away(desk)
+    (desk.path / ".git").write_text(f"gitdir: {copy}\n")
+    victim = desk.sandbox.root / "victim"
+    victim.mkdir()
+    (copy / "ledger").symlink_to(victim)
+    desk.tell(desk.prompt("two"))
+    desk.log = successor(desk)
+    assert desk.kinds() == ["session.started", "prompt.submitted"]
+    assert list(victim.iterdir()) == []
