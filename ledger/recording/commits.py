@@ -19,7 +19,7 @@ from ledger.recording.writer import Writer, now_ms
 from ledger.repo.commits import CommitFacts, identity, is_oid, new_commits, read_commit
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import is_rebasing, read_head, reflog_size
-from ledger.repo.reflog import Move, read_moves
+from ledger.repo.reflog import Move, read_beginning, read_moves
 from ledger.store.state import note_tree
 
 _MADE_HERE = ("commit", "cherry-pick", "revert", "am")
@@ -89,6 +89,10 @@ def record_moves(writer: Writer, repo: GitDir, making: Making, *, turn_ends: boo
     seen = seen_head(writer, repo)
     if seen == (head, size) or (is_rebasing(repo) and not turn_ends):
         return
+    if seen is None and repo.work_tree is not None:
+        note_tree(writer.journal.state, repo.common_dir, repo.work_tree)
+    if seen is None and repo.git_dir != repo.common_dir:
+        seen = read_beginning(repo)  # made since the log was opened, for then all that were there were noted
     if seen is not None:
         moves = read_moves(repo, seen[1]) or []
         _record_reflog(writer, repo, moves, making)
@@ -97,8 +101,6 @@ def record_moves(writer: Writer, repo: GitDir, making: Making, *, turn_ends: boo
             _record_new(writer, repo, seen[0], head, making)
         elif head != seen[0] and not writer.journal.one("SELECT 1 FROM commits WHERE oid = ?", (head,)):
             _record_fresh(writer, repo, seen[0], head, making)  # whatever the reflog calls what led here
-    elif repo.work_tree is not None:
-        note_tree(writer.journal.state, repo.common_dir, repo.work_tree)
     note_head(writer.journal, repo, head, size)
 
 

@@ -78,6 +78,10 @@ def settle(state: str, repo: GitDir, found: places.Found) -> places.Clone | None
     if found.how == "moved":
         moved = found.clone._replace(common_dir=repo.common_dir)
         places.write_clone(state, moved)
+        try:
+            _rehome(state, moved.log, found.clone.common_dir, repo.common_dir)
+        except StoreError:
+            pass  # what was not seen before the move is not found then; recording goes on, or says itself why not
         places.remove_clone(state, found.clone.common_dir)
         return moved
     return found.clone
@@ -106,7 +110,8 @@ def _open(repo: GitDir, state: str, key: str, predecessor: Head | None, settings
     log = log_id(entry_bytes)
     create_journal(state, log, record, {"key": key, "object_format": shape})
     with closing(Journal(state, log)) as journal, journal:
-        note_head(journal, repo)  # commits from now on are looked for, also those before the first event
+        for tree in (repo, *_other_trees(repo)):
+            note_head(journal, tree)  # commits from now on are looked for, also those before the first event
     inode = os.stat(repo.common_dir).st_ino
     places.write_clone(state, places.Clone(log, clone, repo.common_dir, inode, os.uname().nodename, settings))
     try:
@@ -115,6 +120,25 @@ def _open(repo: GitDir, state: str, key: str, predecessor: Head | None, settings
     except StoreError:
         pass  # both are hints and conveniences, in a place where an agent can write; the log is there
     return log
+
+
+def _other_trees(repo: GitDir) -> list[GitDir]:
+    """Return the clone's main work tree and the linked ones (gitrepository-layout(5)) without `repo`."""
+    folder = os.path.join(repo.common_dir, "worktrees")
+    try:
+        linked = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    except OSError:
+        linked = []
+    return [GitDir(git_dir, repo.common_dir, None) for git_dir in (repo.common_dir, *linked) if git_dir != repo.git_dir]
+
+
+def _rehome(state: str, log: str, old: str, new: str) -> None:
+    """Let the working notes of a moved clone speak of its git folders where they are now."""
+    columns = (("worktree", "path"), ("call", "worktree"), ("effect", "worktree"))
+    with Lock(places.lock_path(state, log), wait_s=10.0), closing(Journal(state, log)) as journal, journal:
+        for table, column in columns:
+            sql = f"UPDATE OR REPLACE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column} || '/', 1, ?) = ?"
+            journal.run(sql, (new, len(old) + 1, len(old) + 1, old + "/"))
 
 
 def _key_for(state: str, wanted: str | None) -> str:

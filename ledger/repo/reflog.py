@@ -40,6 +40,13 @@ def has_just_merged(repo: GitDir) -> bool:
     return bool(moves) and moves[-1].made_by_merge
 
 
+def read_beginning(repo: GitDir) -> tuple[str, int] | None:
+    """Return the commit at which a work tree began, and where in HEAD's reflog what followed begins; None where it does not say."""
+    line, newline, _ = (read_plain(os.path.join(repo.git_dir, "logs", "HEAD"), 8192) or b"").partition(b"\n")
+    move = _parse_move(line) if newline else None
+    return None if move is None or move.old.strip("0") else (move.new, len(line) + 1)
+
+
 def _parse_move(line: bytes) -> Move | None:
     head, _, message = line.partition(b"\t")
     ids = head.split(b" ", 2)

@@ -115,3 +115,41 @@ def test_a_successor_opens_through_no_link(desk: Desk) -> None:
     desk.log = successor(desk)
     assert desk.kinds() == ["session.started", "prompt.submitted"]
     assert list(victim.iterdir()) == []
+
+
+def test_commits_of_a_new_work_tree_are_found(desk: Desk) -> None:
+    """A work tree made since `init` in which no hook ran: its commits are recorded at its first event, and no others."""
+    tree = desk.sandbox.root / "tree"
+    desk.tell(desk.prompt("one"))
+    desk.git("worktree", "add", "-q", str(tree))
+    quiet = ("-c", "core.hooksPath=/dev/null", "commit", "-q", "--allow-empty", "-m")
+    for message in ("hidden", "hidden too"):
+        desk.sandbox.git(*quiet, message, cwd=tree)
+    made = desk.sandbox.git("rev-list", "--reverse", "-2", "HEAD", cwd=tree).split()
+    desk.tell(desk.prompt("two", cwd=str(tree)), cwd=tree)
+    assert [entry.body["oid"] for entry in desk.entries("commit.recorded")] == made
+
+
+def test_commits_of_an_old_work_tree_before_init_are_not(sandbox: Sandbox) -> None:
+    """What was there when the log was opened is not taken for new, in whichever work tree it lies."""
+    repo, tree = sandbox.make_repo(commit=True), sandbox.root / "tree"
+    sandbox.git("worktree", "add", "-q", str(tree), cwd=repo)
+    sandbox.commit(tree, "before init")
+    sandbox.commit(repo, "before init as well")
+    desk = Desk.begin(sandbox, repo, stubs=False)
+    desk.tell(desk.prompt("one", cwd=str(tree)), cwd=tree)
+    desk.tell(desk.prompt("two"))
+    assert desk.entries("commit.recorded") == []
+    oid = sandbox.commit(tree, "after init")
+    desk.tell(desk.prompt("three", cwd=str(tree)), cwd=tree)
+    assert [entry.body["oid"] for entry in desk.entries("commit.recorded")] == [oid]
+
+
+def test_a_move_hides_no_commit(sandbox: Sandbox, desk: Desk) -> None:
+    """A commit that no hook saw, then a move of the whole clone: the next event finds it."""
+    desk.tell(desk.prompt("one"))
+    oid = desk.commit_unseen("hidden", {"a": "1\n"})
+    moved = Desk(sandbox, desk.path.rename(sandbox.root / "moved"))
+    moved.log = desk.log
+    moved.tell(moved.prompt("two"))
+    assert [entry.body["oid"] for entry in moved.entries("commit.recorded")] == [oid]
