@@ -73,7 +73,8 @@ def headline(log: Log, entry: Entry) -> Words:
             return log.words(entry, name)
     if entry.kind == "commit.recorded":
         paths = body.get("paths")
-        return f"{str(body.get('oid'))[:12]}  {len(paths) if isinstance(paths, list) else '?'} paths"
+        count = len(paths) if isinstance(paths, list) else "?"
+        return f"{str(body.get('oid'))[:12]}  {count} {'path' if count == 1 else 'paths'}"
     if entry.kind == "commit.rewritten":
         rewrites = body.get("rewrites")
         return f"{body.get('how')}  {len(rewrites) if isinstance(rewrites, list) else '?'} commits"

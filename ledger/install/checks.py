@@ -218,7 +218,9 @@ def _check_key(patient: Patient) -> Iterator[Check]:
         name = journal.meta("key") or ""
         paused = journal.meta("paused") == "1"
         count = journal.count()
-    yield Check("journal", "ok", f"{count} entries in {places.journal_path(patient.state, clone.log)}")
+    yield Check(
+        "journal", "ok", f"{count} {'entry' if count == 1 else 'entries'} in {places.journal_path(patient.state, clone.log)}"
+    )
     if paused:
         yield Check("recording", "warn", "is paused", "`ledger resume` goes on")
     signer = keys.load_signer(patient.state, name)
