@@ -169,7 +169,7 @@ class Recorder:
 
 def _awake(writer: Writer) -> Writer:
     """Return `writer`. Raises Refused while recording is paused: whoever asks by name must not believe that it was recorded."""
-    if writer.journal.meta("paused") == "1":
+    if writer.journal.is_paused():
         raise Refused("recording is paused here", remedy="`ledger resume` goes on")
     return writer
 

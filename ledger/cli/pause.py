@@ -10,6 +10,7 @@ from ledger.cli.main import Place
 from ledger.core.fact import PayloadData
 from ledger.recorder import Recorder
 from ledger.recording.writer import Writer
+from ledger.store.pausing import NOTE
 
 
 @click.command()
@@ -31,9 +32,9 @@ def command(place: Place, reason: str | None, as_json: bool) -> None:
 
 
 def _pause(writer: Writer, reason: str | None) -> int | None:
-    if writer.journal.meta("paused") == "1":
+    if writer.journal.is_paused():
         return None
     payloads = {"reason": PayloadData(reason.encode("utf-8", "replace"), "text/plain")} if reason else {}
     seq = writer.append("recording.paused", source="cli", actor={"type": "unknown"}, payloads=payloads)
-    writer.journal.set_meta("paused", "1")
+    writer.journal.set_meta(NOTE, str(seq))
     return seq

@@ -11,6 +11,7 @@ from ledger.recorder import Recorder
 from ledger.recording.events import resume_here
 from ledger.recording.writer import Writer
 from ledger.repo.gitdir import GitDir
+from ledger.store.pausing import NOT_PAUSED, NOTE
 
 
 @click.command()
@@ -33,9 +34,9 @@ def command(place: Place, as_json: bool) -> None:
 
 
 def _resume(writer: Writer, repo: GitDir) -> int | None:
-    if writer.journal.meta("paused") != "1":
+    if not writer.journal.is_paused():
         return None
     seq = writer.append("recording.resumed", source="cli", actor={"type": "unknown"})
-    writer.journal.set_meta("paused", "0")
+    writer.journal.set_meta(NOTE, NOT_PAUSED)
     resume_here(writer, repo)
     return seq

@@ -57,7 +57,7 @@ def _journal(state: str, log: str) -> dict[str, Any]:
     with JournalReader(places.journal_path(state, log)) as reader:
         last = reader.last_seq()
         record = reader.record(last) if last >= 0 else None
-        paused = reader.meta("paused") == "1"
+        paused = reader.is_paused()
     value: dict[str, Any] = {"size": last + 1, "paused": paused, "last": None}
     if record is not None:
         try:

@@ -216,7 +216,7 @@ def _check_key(patient: Patient) -> Iterator[Check]:
         return
     with JournalReader(places.journal_path(patient.state, clone.log)) as journal:
         name = journal.meta("key") or ""
-        paused = journal.meta("paused") == "1"
+        paused = journal.is_paused()
         count = journal.count()
     yield Check(
         "journal", "ok", f"{count} {'entry' if count == 1 else 'entries'} in {places.journal_path(patient.state, clone.log)}"

@@ -51,7 +51,7 @@ def record_event(writer: Writer, repo: GitDir, event: Event, *, live: bool, ance
 
     Only a store or a key that fails is an error: anything else would come again with every event while this one waits in a spool.
     """
-    if writer.journal.meta("paused") == "1":
+    if writer.journal.is_paused():
         return
     mark = writer.mark()
     writer.journal.run("SAVEPOINT event")

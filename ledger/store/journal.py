@@ -125,6 +125,16 @@ class Journal:
             raise StoreCorrupt(f"the journal {self.path} has no genesis, or no bytes in its last row", remedy=REMEDY_CORRUPT)
         return int(row[0]), bytes(row[1])
 
+    def is_paused(self) -> bool:
+        """Say whether an entry says that recording is paused."""
+        note = self.meta("paused")
+        if note in (None, "0"):
+            return False
+        from ledger.store.pausing import is_paused  # hardly ever
+
+        sql = "SELECT bytes FROM record WHERE seq >= ? ORDER BY seq LIMIT ?"
+        return is_paused(note, lambda seq, limit: [bytes(row[0]) for row in self.all(sql, (seq, limit))])
+
     def append(self, seq: int, record: bytes, payloads: Iterable[tuple[str, bytes, bytes]]) -> None:
         """Add one record with its payloads (name, salt, bytes)."""
         self.run("INSERT INTO record VALUES (?, ?)", (seq, record))

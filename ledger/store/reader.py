@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ledger.errors import StoreError
+from ledger.store.pausing import NOTE, is_paused
 from ledger.store.sqlite import connect, translate
 
 
@@ -57,6 +59,10 @@ class JournalReader:
     def log(self) -> str:
         """The name of the log that the journal says it holds."""
         return self.meta("log") or ""
+
+    def is_paused(self) -> bool:
+        """Say whether an entry says that recording is paused."""
+        return is_paused(self.meta(NOTE), lambda seq, limit: [record for _, record in islice(self.records(seq), limit)])
 
     def count(self) -> int:
         """Return how many records there are."""
