@@ -24,7 +24,14 @@ _ALWAYS = (
     *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"),
     *("-c", "log.mailmap=false"),
 )
-MAX_INPUT_BYTES = 60_000  # fits a pipe's buffer, so that writing it before reading cannot block
+# What may steer how git reaches a remote: whoever syncs wants the connection that their own git has, and no more than that.
+_CONNECTING = frozenset(
+    """
+    GIT_ASKPASS GIT_SSH GIT_SSH_COMMAND GIT_SSH_VARIANT GIT_PROXY_COMMAND GIT_SSL_CAINFO GIT_SSL_CAPATH GIT_SSL_CERT GIT_SSL_KEY
+    GIT_SSL_NO_VERIFY GIT_SSL_VERSION GIT_HTTP_USER_AGENT GIT_HTTP_LOW_SPEED_LIMIT GIT_HTTP_LOW_SPEED_TIME GIT_PROTOCOL
+    GIT_ALLOW_PROTOCOL GIT_TRACE GIT_TRACE_CURL GIT_TRACE_PACKET
+    """.split()
+)
 _SIGKILL = 9
 PATIENCE_S = 8.0  # what a recorder lets git take: agents end a hook after 30 s, and what it was about to record is lost then
 
@@ -41,33 +48,60 @@ def git_env() -> dict[str, str]:
     return env
 
 
-class Child:
-    """A started git. `finish()` returns its standard output, or raises RepoError when it failed."""
+def connecting_env() -> dict[str, str]:
+    """Return `git_env` with what the user set for reaching remotes; a terminal may be asked for a password."""
+    env = git_env()
+    env |= {name: value for name, value in os.environ.items() if name in _CONNECTING}
+    if os.environ.get("GIT_TERMINAL_PROMPT") != "0":
+        del env["GIT_TERMINAL_PROMPT"]
+    return env
 
-    def __init__(self, args: Sequence[str], *, cwd: str, stdin: int | None = None) -> None:
+
+def spawn_git(args: Sequence[str], cwd: str, descriptors: tuple[int, int, int], env: dict[str, str] | None = None) -> int:
+    """Start `git -C cwd args…` on these descriptors as its 0, 1 and 2, and return its process id. Raises RepoError."""
+    actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(descriptors)]
+    try:
+        argv = ["git", "-C", cwd, *_ALWAYS, *args]
+        return os.posix_spawn(find_git(cwd), argv, git_env() if env is None else env, file_actions=actions)
+    except OSError as error:
+        raise RepoError(f"git cannot be started: {error.strerror}", remedy="install git 2.30 or newer") from error
+
+
+class Child:
+    """A started git. `finish()` returns its standard output, or raises RepoError when it failed.
+
+    `input` goes to its standard input while its output is read, whatever their sizes.
+    """
+
+    def __init__(
+        self,
+        args: Sequence[str],
+        *,
+        cwd: str,
+        stdin: int | None = None,
+        input: bytes | None = None,
+        env: dict[str, str] | None = None,
+    ) -> None:
         self.args = args
         self.code = -1
         self._started = time.monotonic()
+        self._input = memoryview(input or b"")
+        self._in = -1
         self.out, out_end = os.pipe()
         self._err, err_end = os.pipe()
-        null = os.open(os.devnull, os.O_RDONLY)
+        given = os.open(os.devnull, os.O_RDONLY)
+        if input is not None:
+            os.close(given)
+            given, self._in = os.pipe()
+            os.set_blocking(self._in, False)
         try:
-            self.pid = os.posix_spawn(
-                find_git(cwd),
-                ["git", "-C", cwd, *_ALWAYS, *args],
-                git_env(),
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, null if stdin is None else stdin, 0),
-                    (os.POSIX_SPAWN_DUP2, out_end, 1),
-                    (os.POSIX_SPAWN_DUP2, err_end, 2),
-                ],
-            )
-        except OSError as error:
-            os.close(self.out)
-            os.close(self._err)
-            raise RepoError(f"git cannot be started: {error.strerror}", remedy="install git 2.30 or newer") from error
+            self.pid = spawn_git(args, cwd, (given if stdin is None else stdin, out_end, err_end), env)
+        except BaseException:
+            for descriptor in (self.out, self._err, *([self._in] if self._in >= 0 else [])):
+                os.close(descriptor)
+            raise
         finally:
-            for descriptor in (out_end, err_end, null):
+            for descriptor in (out_end, err_end, given):
                 os.close(descriptor)
 
     def finish(self, *, check: bool = True, patience_s: float | None = None) -> bytes:
@@ -81,6 +115,9 @@ class Child:
         for descriptor in texts:
             poll.register(descriptor, select.POLLIN | select.POLLHUP)
         still_open = set(texts)
+        if self._in >= 0:
+            poll.register(self._in, select.POLLOUT | select.POLLERR)
+            still_open.add(self._in)
         while still_open:
             ready = poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1000)
             if not ready:
@@ -89,10 +126,13 @@ class Child:
                 self._end()
                 raise RepoError(f"git {self.args[0]} did not end within {patience_s:g} s", remedy="see whether git works here")
             for descriptor, _ in ready:
-                chunk = os.read(descriptor, 1 << 16)
-                if chunk:
-                    texts[descriptor].append(chunk)
+                if descriptor == self._in:
+                    more = self._feed()
                 else:
+                    chunk = os.read(descriptor, 1 << 16)
+                    texts[descriptor].append(chunk)
+                    more = bool(chunk)
+                if not more:
                     poll.unregister(descriptor)
                     os.close(descriptor)
                     still_open.remove(descriptor)
@@ -101,6 +141,16 @@ class Child:
             said = b"".join(texts[self._err]).decode("utf-8", "replace").strip()
             raise RepoError(f"git {self.args[0]} failed with {self.code}: {said.splitlines()[0] if said else 'no message'}")
         return b"".join(texts[self.out])
+
+    def _feed(self) -> bool:
+        """Write what the pipe takes of the input; false when all is written, or git does not want more."""
+        try:
+            self._input = self._input[os.write(self._in, self._input) :]
+        except BlockingIOError:
+            return True
+        except BrokenPipeError:
+            return False  # its exit status says why
+        return len(self._input) > 0
 
     def _end(self) -> None:
         os.kill(self.pid, _SIGKILL)
@@ -140,29 +190,24 @@ def _repository_around(place: str) -> str:
 
 
 def run_git(
-    args: Sequence[str], *, cwd: str, input: bytes | None = None, check: bool = True, patience_s: float | None = None
+    args: Sequence[str],
+    *,
+    cwd: str,
+    input: bytes | None = None,
+    check: bool = True,
+    patience_s: float | None = None,
+    env: dict[str, str] | None = None,
 ) -> bytes:
-    """Run `git -C cwd args…` and return its standard output.
+    """Run `git -C cwd args…` and return its standard output; `input` goes to its standard input.
 
-    `input` (at most MAX_INPUT_BYTES) goes to its standard input. Raises RepoError when it fails, unless `check` is false, and when
-    it takes longer than `patience_s`.
+    Raises RepoError when it fails, unless `check` is false, and when it takes longer than `patience_s`.
     """
-    return start_git(args, cwd=cwd, input=input).finish(check=check, patience_s=patience_s)
+    return Child(args, cwd=cwd, input=input, env=env).finish(check=check, patience_s=patience_s)
 
 
 def start_git(args: Sequence[str], *, cwd: str, input: bytes | None = None) -> Child:
     """Start `git -C cwd args…` and return the running child, so that several can run at once."""
-    if input is None:
-        return Child(args, cwd=cwd)
-    if len(input) > MAX_INPUT_BYTES:
-        raise ValueError(f"input of {len(input)} bytes may fill the pipe; split it")
-    read_end, write_end = os.pipe()
-    try:
-        os.write(write_end, input)
-        os.close(write_end)
-        return Child(args, cwd=cwd, stdin=read_end)
-    finally:
-        os.close(read_end)
+    return Child(args, cwd=cwd, input=input)
 
 
 def pipe_git(first: Sequence[str], second: Sequence[str], *, cwd: str) -> Child:

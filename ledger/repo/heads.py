@@ -36,6 +36,12 @@ def _resolve_head(repo: GitDir) -> str:
     return _read_packed(repo.common_dir, ref)
 
 
+def read_loose(repo: GitDir, ref: str) -> str | None:
+    """Return the object id in the loose file of `ref`, or None where there is none (packed, reftable, gone, nonsense)."""
+    oid = _read(os.path.join(repo.common_dir, ref))
+    return oid if is_hex(oid) else None
+
+
 def reflog_size(repo: GitDir) -> int:
     """Return the size of HEAD's reflog in bytes, 0 where there is none."""
     try:

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ledger.errors import RepoError
+from ledger.repo.catfile import Info, ObjectReader
 from ledger.repo.commits import is_oid
-from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 
 MAX_COMMIT_BYTES = 16 << 20
-_BATCH = 800  # object names of 64 digits that surely fit one pipe
+_BATCH = 800
 
 
 class CommitObject(NamedTuple):
@@ -107,39 +107,21 @@ class LibgitSource:
 
 
 class CatFileSource:
-    """Reads through `git cat-file`: whatever git itself can open. Looks at kind and size before it asks for bytes."""
+    """Reads through `git cat-file`: whatever git itself can open. Looks at type and size before it asks for bytes."""
 
     def __init__(self, repo: GitDir) -> None:
         self._repo = repo
 
     def read(self, oids: Sequence[str]) -> Iterator[bytes | None]:
         """See Source."""
-        for start in range(0, len(oids), _BATCH):
-            yield from self._read_batch(oids[start : start + _BATCH])
-
-    def _read_batch(self, oids: Sequence[str]) -> Iterator[bytes | None]:
-        lines = self._ask("--batch-check", oids).split(b"\n")
-        readable = {oid for oid, line in zip(oids, lines, strict=False) if _is_commit(line)}
-        asked = [oid for oid in oids if oid in readable]
-        answer = self._ask("--batch", asked) if asked else b""
-        at = 0
-        for oid in oids:
-            if oid not in readable:
-                yield None
-                continue
-            end = answer.index(b"\n", at)
-            size = int(answer[at:end].split(b" ")[2])
-            yield answer[end + 1 : end + 1 + size]
-            at = end + size + 2
-
-    def _ask(self, how: str, oids: Sequence[str]) -> bytes:
-        # Batches are asked one after the other, for git fills its output while it reads its input.
-        # Nothing is fetched: a verifier that opens connections because an entry names a commit can be steered.
-        asked = "".join(f"{oid}\n" for oid in oids).encode()
-        return run_git(["-c", "protocol.allow=never", "cat-file", how], cwd=self._repo.git_dir, input=asked)
+        if not oids:
+            return
+        with ObjectReader(self._repo) as reader:
+            for start in range(0, len(oids), _BATCH):
+                infos = reader.infos(oids[start : start + _BATCH])
+                for info in infos:
+                    yield reader.take([info])[0] if info is not None and _is_commit(info) else None
 
 
-def _is_commit(line: bytes) -> bool:
-    """Say whether a line of --batch-check describes a commit of bearable size."""
-    parts = line.split(b" ")
-    return len(parts) == 3 and parts[1] == b"commit" and parts[2].isdigit() and int(parts[2]) <= MAX_COMMIT_BYTES
+def _is_commit(info: Info) -> bool:
+    return info.type == "commit" and info.size <= MAX_COMMIT_BYTES

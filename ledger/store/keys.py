@@ -35,11 +35,17 @@ class FileSigner(NamedTuple):
 
         return sign_sshsig(self.seed, namespace, message)
 
+    def sign_message(self, message: bytes) -> bytes:
+        """Return the 64 raw bytes of the signature over `message` itself, as checkpoints have it."""
+        from ledger.core.ed25519 import sign_message
+
+        return sign_message(self.seed, message)
+
 
 if TYPE_CHECKING:
     from ledger.store.sshagent import AgentSigner
 
-    # Whoever signs: it has the raw 32-byte `public_key`, `storage` (`file` or `ssh-agent`), and `sign(namespace, message)`.
+    # Whoever signs: the raw 32-byte `public_key`, `storage` (`file` or `ssh-agent`), `sign(namespace, message)`, `sign_message`.
     Signer = FileSigner | AgentSigner
 
 
@@ -89,6 +95,22 @@ def store_key(state: str, signer: Signer, *, current: bool) -> str:
     if current:
         write_file(os.path.join(keys_dir(state), "current"), f"{name}\n".encode("ascii"))
     return name
+
+
+def find_signer(state: str, fingerprint: str) -> Signer:
+    """Return the signer of the key with this OpenSSH fingerprint, among all that rest here. Raises KeyUnavailable."""
+    try:
+        names = sorted(name[:-4] for name in os.listdir(keys_dir(state)) if name.endswith(".key"))
+    except OSError:
+        names = []
+    for name in names:
+        try:
+            signer = load_signer(state, name)
+        except KeyUnavailable:
+            continue
+        if sshsig.fingerprint(signer.public_key) == fingerprint:
+            return signer
+    raise KeyUnavailable(f"the key {fingerprint} is not here", remedy="restore it from a backup")
 
 
 def current_key(state: str) -> str | None:

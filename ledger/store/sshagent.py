@@ -22,9 +22,12 @@ class AgentSigner(NamedTuple):
 
     def sign(self, namespace: str, message: bytes) -> bytes:
         """Return the 64 raw bytes of an SSHSIG over `message`. Raises KeyUnavailable."""
+        return self.sign_message(sshsig.format_signed_data(namespace, message))
+
+    def sign_message(self, message: bytes) -> bytes:
+        """Return the 64 raw bytes of the signature over `message` itself, as checkpoints have it. Raises KeyUnavailable."""
         blob = sshsig.format_key_blob(self.public_key)
-        data = sshsig.format_signed_data(namespace, message)
-        request = bytes([_SIGN_REQUEST]) + _string(blob) + _string(data) + struct.pack(">I", 0)
+        request = bytes([_SIGN_REQUEST]) + _string(blob) + _string(message) + struct.pack(">I", 0)
         reply = _ask_agent(self.socket, request)
         # SSH2_AGENT_SIGN_RESPONSE: byte 14, string(string("ssh-ed25519") ‖ string(64 bytes))
         expected = bytes([_SIGN_RESPONSE]) + struct.pack(">I", 83) + _string(sshsig.KEY_TYPE) + struct.pack(">I", 64)

@@ -1,0 +1,127 @@
+"""Any object's bytes through `git cat-file`, kept running: two children that answer one question after the other.
+
+One tells type and size, the other gives bytes, so that nothing is read before its size was looked at. Nothing is fetched: whoever
+opens connections because somebody's entry names an object can be steered. git-cat-file(1), BATCH OUTPUT.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ledger.errors import RepoError
+from ledger.repo.git import spawn_git
+from ledger.repo.gitdir import GitDir
+
+_CHUNK = 200  # names that surely fit one pipe, so that git can be asked them all before its answers are read
+
+
+class Info(NamedTuple):
+    """An object's full id, its type, and the size of its content in bytes."""
+
+    oid: str
+    type: str
+    size: int
+
+
+class ObjectReader:
+    """Asks `git cat-file`. Use as a context manager: the children end with it."""
+
+    def __init__(self, repo: GitDir) -> None:
+        self._repo = repo
+        self._check: _Batch | None = None
+        self._bytes: _Batch | None = None
+
+    def __enter__(self) -> ObjectReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the children."""
+        for batch in (self._check, self._bytes):
+            if batch is not None:
+                batch.close()
+        self._check = self._bytes = None
+
+    def infos(self, names: Sequence[str]) -> list[Info | None]:
+        """Return type and size of each object that is here; a name is an object id, or `<id>^{tree}`."""
+        if self._check is None:
+            self._check = _Batch(self._repo, "--batch-check")
+        found: list[Info | None] = []
+        for start in range(0, len(names), _CHUNK):
+            chunk = names[start : start + _CHUNK]
+            self._check.ask(chunk)
+            found += [_parse_info(self._check.line()) for _ in chunk]
+        return found
+
+    def read(self, oid: str, limit: int) -> bytes | None:
+        """Return the content of the object `oid`, or None where it is not here, or larger than `limit` bytes."""
+        (info,) = self.infos([oid])
+        return None if info is None or info.size > limit else self.take([info])[0]
+
+    def take(self, infos: Sequence[Info]) -> list[bytes]:
+        """Return the contents of objects whose sizes the caller found bearable. Raises RepoError for one that is damaged."""
+        if self._bytes is None:
+            self._bytes = _Batch(self._repo, "--batch")
+        contents = []
+        for start in range(0, len(infos), _CHUNK):
+            chunk = infos[start : start + _CHUNK]
+            self._bytes.ask([info.oid for info in chunk])
+            for info in chunk:
+                if _parse_info(self._bytes.line()) != info:
+                    raise RepoError(f"git cannot read the object {info.oid}", remedy="run `git fsck`")
+                contents.append(self._bytes.exactly(info.size))
+                self._bytes.exactly(1)
+        return contents
+
+
+class _Batch:
+    """One running `git cat-file`."""
+
+    def __init__(self, repo: GitDir, how: str) -> None:
+        stdin, self._to = os.pipe()
+        fd, stdout = os.pipe()
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            self._pid = spawn_git(["-c", "protocol.allow=never", "cat-file", how], repo.git_dir, (stdin, stdout, null))
+        except BaseException:
+            os.close(fd)
+            os.close(self._to)
+            raise
+        finally:
+            for descriptor in (stdin, stdout, null):
+                os.close(descriptor)
+        self._answers = os.fdopen(fd, "rb", buffering=1 << 16)
+
+    def ask(self, names: Sequence[str]) -> None:
+        try:
+            os.write(self._to, "".join(f"{name}\n" for name in names).encode())
+        except BrokenPipeError:
+            pass  # reading its answer says so
+
+    def line(self) -> bytes:
+        line = self._answers.readline()
+        if not line.endswith(b"\n"):
+            raise RepoError("git cat-file ended early", remedy="run `git fsck`")
+        return line[:-1]
+
+    def exactly(self, size: int) -> bytes:
+        data = self._answers.read(size)
+        if len(data) != size:
+            raise RepoError("git cat-file ended early", remedy="run `git fsck`")
+        return data
+
+    def close(self) -> None:
+        os.close(self._to)
+        self._answers.close()
+        os.waitpid(self._pid, 0)
+
+
+def _parse_info(line: bytes) -> Info | None:
+    words = line.decode("ascii", "replace").split(" ")
+    if len(words) != 3 or not words[2].isdigit():
+        return None  # missing, or ambiguous
+    return Info(words[0], words[1], int(words[2]))
