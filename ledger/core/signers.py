@@ -6,13 +6,17 @@ One key a line, blank lines and lines that begin with `#` apart:
     ledger-1f2e3d4c namespaces="git,ledger-entry" ssh-ed25519 AAAA…
 
 `principals` is a pattern list, possibly quoted. Of the options, `namespaces` says what the key may sign, and `cert-authority`
-that it signs certificates and not entries. `valid-after` and `valid-before` are read over on purpose: an entry's time is its
-signer's own claim, so whoever holds a withdrawn key would claim a time that suits (git does fall for that). Revocation is by log
-position.
+that it signs certificates and not entries. `valid-after` and `valid-before`, each `YYYYMMDD[HHMM[SS]][Z]`, say when it may; a key
+that is listed several times may sign whenever one of its lines says so. Both ends belong to the window, as in OpenSSH.
+
+Deliberately different: OpenSSH reads a time without `Z` in the reader's own time zone. Here it is UTC too, so that two auditors
+get one answer. And an entry's time is its signer's own claim: a window stops nobody who holds a withdrawn key and claims a time
+that suits (git does fall for that). Against those there is revocation by log position (`core.revocations`).
 """
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -28,6 +32,21 @@ _option = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?').fullmatch
 _split_options = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^",])+').findall
 _is_key_type = re.compile(r"(?:ssh|ecdsa|sk|rsa|webauthn)-[A-Za-z0-9@.-]+").fullmatch
 _is_plain = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*").fullmatch
+_time = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:([0-9]{2})([0-9]{2})([0-9]{2})?)?Z?").fullmatch
+
+
+class Window(NamedTuple):
+    """When a key may sign: from `after_s` to `before_s`, in seconds since 1970, both included; None where there is no such end."""
+
+    after_s: int | None = None
+    before_s: int | None = None
+
+    def holds(self, at_s: int) -> bool:
+        """Say whether the time `at_s` is inside."""
+        return (self.after_s is None or at_s >= self.after_s) and (self.before_s is None or at_s <= self.before_s)
+
+
+ALWAYS = Window()
 
 
 class Signer(NamedTuple):
@@ -38,6 +57,7 @@ class Signer(NamedTuple):
     namespaces: tuple[str, ...] | None = None
     cert_authority: bool = False
     comment: str = ""
+    window: Window = ALWAYS
 
 
 def parse_signers(text: str) -> list[Signer]:
@@ -65,13 +85,13 @@ def format_signer(principal: str, public_key: bytes) -> str:
     return f'{principal} namespaces="{namespaces}" {sshsig.format_public_key(public_key)}'
 
 
-def trusted_keys(signers: Iterable[Signer]) -> frozenset[bytes]:
-    """Return the raw keys that may sign entries."""
-    return frozenset(
-        signer.public_key
-        for signer in signers
-        if signer.public_key is not None and not signer.cert_authority and allows(signer, sshsig.ENTRY_NAMESPACE)
-    )
+def trusted_keys(signers: Iterable[Signer]) -> dict[bytes, tuple[Window, ...]]:
+    """Return the raw keys that may sign entries, each with the windows in which it may: one for each of its lines."""
+    trusted: dict[bytes, tuple[Window, ...]] = {}
+    for signer in signers:
+        if signer.public_key is not None and not signer.cert_authority and allows(signer, sshsig.ENTRY_NAMESPACE):
+            trusted[signer.public_key] = (*trusted.get(signer.public_key, ()), signer.window)
+    return trusted
 
 
 def allows(signer: Signer, namespace: str) -> bool:
@@ -96,8 +116,9 @@ def _parse_line(line: str) -> Signer:
     options = "" if _is_key_type(words[1]) else words.pop(1)
     if len(words) < 3 or not _is_key_type(words[1]):
         raise FormatError("no key type where one should be")
-    namespaces, cert_authority = _parse_options(options)
-    return Signer(words[0].strip('"'), _parse_key(words[1], words[2]), namespaces, cert_authority, " ".join(words[3:]))
+    namespaces, cert_authority, window = _parse_options(options)
+    key = _parse_key(words[1], words[2])
+    return Signer(words[0].strip('"'), key, namespaces, cert_authority, " ".join(words[3:]), window)
 
 
 def _parse_key(key_type: str, encoded: str) -> bytes | None:
@@ -112,24 +133,44 @@ def _parse_key(key_type: str, encoded: str) -> bytes | None:
     return public_key
 
 
-def _parse_options(text: str) -> tuple[tuple[str, ...] | None, bool]:
-    namespaces: tuple[str, ...] | None = None
+def _parse_options(text: str) -> tuple[tuple[str, ...] | None, bool, Window]:
+    values: dict[str, str] = {}
     cert_authority = False
     for part in _split_options(text):
         match = _option(part)
         if match is None:
             raise FormatError('an option is not NAME or NAME="VALUE"')
         name = match[1].lower()
-        if name == "namespaces" and match[2] is not None:
-            if namespaces is not None:
-                raise FormatError("namespaces occurs twice")
-            namespaces = tuple(match[2].split(","))
-        elif name == "cert-authority" and match[2] is None:
+        if name == "cert-authority" and match[2] is None:
             cert_authority = True
-        elif name not in ("valid-after", "valid-before") or match[2] is None:
+        elif name not in ("namespaces", "valid-after", "valid-before") or match[2] is None:
             # An option that we do not know may restrict the key: better no key than one that may do too much.
             raise FormatError(f"the option {name} is not known")
-    return namespaces, cert_authority
+        elif name in values:
+            raise FormatError(f"{name} occurs twice")
+        else:
+            values[name] = match[2]
+    namespaces = tuple(values["namespaces"].split(",")) if "namespaces" in values else None
+    return namespaces, cert_authority, _build_window(values.get("valid-after"), values.get("valid-before"))
+
+
+def _build_window(after: str | None, before: str | None) -> Window:
+    window = Window(None if after is None else _parse_time(after), None if before is None else _parse_time(before))
+    if window.after_s is not None and window.before_s is not None and window.before_s <= window.after_s:
+        raise FormatError("valid-before is not later than valid-after")
+    return window
+
+
+def _parse_time(text: str) -> int:
+    """Return the seconds since 1970 of `YYYYMMDD[HHMM[SS]][Z]`, read as UTC with or without the Z."""
+    match = _time(text)
+    if match is None:
+        raise FormatError(f"{text[:40]!r} is no time of the form YYYYMMDD[HHMM[SS]][Z]")
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
+    in_calendar = year >= 1970 and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]
+    if not in_calendar or hour > 23 or minute > 59 or second > 59:
+        raise FormatError(f"{text!r} is no time that the calendar has since 1970")
+    return calendar.timegm((year, month, day, hour, minute, second))
 
 
 def _matches(pattern: str, text: str) -> bool:
