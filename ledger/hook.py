@@ -1,4 +1,4 @@
-"""The hot door: `python -I -m ledger.hook [--state DIR] <agent>` and `… git <event> [arguments]`.
+"""The hot door: `python -I -m ledger.hook [--state DIR] <agent>`, `… git <event> [arguments]`, `… seal <git dir>`.
 
 It runs on every tool call, so it loads the standard library and Ed25519 and nothing else; a test holds the list. It prints
 nothing on standard output (agents read it), one line on standard error when something is wrong, and exits 0, or 2 where the
@@ -8,6 +8,8 @@ repository requires recording and recording failed.
     2. find the repository and whether this state folder knows it; if not, nobody is interested
     3. append under the lock
     4. what could not be appended waits in a spool, or is said to be lost
+    5. where a commit was recorded, or a session began or ended, the log is sealed: by a process of its own that this one does not
+       wait for, or right here with `ledger.seal = inline`
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from ledger.errors import LedgerError, NoRepository, StoreBusy, StoreReadOnly
 from ledger.recorder import Recorder
 from ledger.recording.ancestry import ancestors
 from ledger.recording.claims import pick
+from ledger.recording.detached import detach, is_inline, start_sealer
 from ledger.recording.events import MAX_EVENT_BYTES, Event, is_passing, named_places, parse_event, record_event, say
 from ledger.repo.gitdir import GitDir, find_repository, repository_of_hook
 from ledger.store import state as places
@@ -52,6 +55,8 @@ def main(argv: list[str]) -> int:
     if not words:
         say("usage: python -I -m ledger.hook [--state DIR] AGENT | git EVENT [ARGUMENT …]")
         return 0
+    if words[0] == "seal":
+        return _seal_detached(words[1:], state_option)
     event = _read_event(words)
     repo, state, recorder = None, "", None
     try:
@@ -64,9 +69,34 @@ def main(argv: list[str]) -> int:
             return _unknown(event, repo, state_option)
         where, known = ancestors() if event.door == "git" else None, repo
         recorder.append(lambda writer: record_event(writer, known, event, live=True, ancestors=where))
-        return 0
     except (Exception, KeyboardInterrupt) as error:  # a recorder must never break the agent by accident: all is handled below
         return _failed(error, event, repo, state, recorder)
+    if recorder.wants_seal:
+        _seal(recorder)
+    return 0
+
+
+def _seal(recorder: Recorder) -> None:
+    """Have the log sealed. Whatever fails: the next seal takes what this one did not."""
+    try:
+        if is_inline(recorder.repo):
+            recorder.seal()
+        else:
+            start_sealer(recorder.repo, recorder.state)
+    except Exception as error:
+        message = error.message if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
+        say(f"recorded, and not sealed yet ({message})")
+
+
+def _seal_detached(words: list[str], state: str | None) -> int:
+    """Seal the log of the clone whose git folder is named, in a process of its own. Nobody listens to what it says."""
+    detach()
+    try:
+        with Recorder.open(words[0], state=state) as recorder:
+            recorder.seal()
+    except Exception:  # at the next seal it is said by one that has a listener
+        return 1
+    return 0
 
 
 def _open_descriptors() -> None:

@@ -33,9 +33,12 @@ from ledger.store.lock import WAIT_S, Lock
 
 if TYPE_CHECKING:
     from ledger.recording.opening import Begun
+    from ledger.recording.sealing import Sealed
 
 __all__ = ["Recorder", "Written", "begin_log", "check_fact", "rotate_key"]
 T = TypeVar("T")
+# At a session's start because sealing looks whether the journal went back, which a packed ref does not show to `append`.
+_SEALED_AT = frozenset({"commit.recorded", "session.started", "session.ended"})
 
 
 class Written(NamedTuple):
@@ -61,6 +64,8 @@ class Recorder:
         self._signer: keys.Signer | None = None
         self._key = ""
         self._head: Head | None = None
+        self._harmless: str | None = None
+        self.wants_seal = False  # something was recorded at which a log is sealed
 
     @classmethod
     def open(cls, path: str | None = None, *, state: str | None = None, wait_s: float = WAIT_S) -> Recorder:
@@ -135,17 +140,75 @@ class Recorder:
         return [Written(self.clone.log, seq) for seq in seqs]
 
     def append(self, work: Callable[[Writer], T]) -> T:
-        """Run `work` with a writer, under the lock and in one transaction, after what waits in the spools."""
+        """Run `work` with a writer, under the lock and in one transaction, after what waits in the spools.
+
+        Where the journal turns out to have gone back behind what its key has sealed, a successor log takes it.
+        """
         with Lock(places.lock_path(self.state, self.clone.log), self._wait_s):
-            with self._open_journal() as journal:
-                writer = Writer(journal, self._signer_of(journal), self._head)
-                drained = events.drain(writer, self.repo, self.state)
-                result = work(writer)
-                head = writer.head
-            self._head = head
-            write_head(self.repo.common_dir, head)
-            events.forget(drained)
-        return result
+            if not self._went_back(self._open_journal()):
+                with self._open_journal() as journal:
+                    writer = Writer(journal, self._signer_of(journal), self._head)
+                    drained = events.drain(writer, self.repo, self.state)
+                    result = work(writer)
+                    head = writer.head
+                self._head = head
+                self.wants_seal = self.wants_seal or not _SEALED_AT.isdisjoint(writer.kinds)
+                write_head(self.repo.common_dir, head)
+                events.forget(drained)
+                return result
+        self.succeed()
+        return self.append(work)
+
+    def seal(self, progress: Callable[[int], None] = lambda done: None, *, merge: str | None = None) -> Sealed:
+        """Seal what was recorded since the last seal and return how the log is sealed now.
+
+        Where the journal went back behind what its key has sealed, a successor log is opened and sealed instead. Raises RepoError,
+        StoreError or KeyUnavailable; nothing that was recorded is lost then, and the next seal takes it.
+        """
+        from ledger.recording import sealing
+        from ledger.repo.seals import read_prefix
+
+        prefix = read_prefix(self.repo)
+        try:
+            with Lock(places.lock_path(self.state, self.clone.log), self._wait_s):
+                journal = self._open_journal()
+                sealed = sealing.seal_log(journal, self._signer_of(journal), self.repo, prefix, progress, merge=merge)
+        except sealing.Behind:
+            self.succeed()
+            return self.seal(progress)
+        self.wants_seal = False
+        return sealed
+
+    def succeed(self) -> None:
+        """Go on in a successor log: this one's journal is not what its own key has sealed, and must not be signed again."""
+        from ledger.recording import opening  # most hooks never open a log
+
+        self.close()
+        opening.begin_successor(self.repo, self.state, self.clone.log)
+        found = places.find_clone(self.state, self.repo.common_dir, self.repo.work_tree)
+        assert found.clone is not None
+        self.clone, self._head = found.clone, None
+        self.wants_seal = True
+
+    def _went_back(self, journal: Journal) -> bool:
+        """Say whether the ref holds a checkpoint of ours that the journal does not bear out.
+
+        One small file is read on each append. Only where it is not the tip that the journal remembers, git is asked, once for each
+        tip. A packed ref, or one in a reftable, is looked at when the log is sealed.
+        """
+        from ledger.repo.heads import read_loose
+
+        ref = journal.meta("sealed_ref") or f"refs/ledger/logs/{journal.log}"
+        tip = read_loose(self.repo, ref)
+        if tip is None or tip in (journal.meta("sealed_tip"), self._harmless):
+            return False
+        from ledger.recording import sealing  # somebody moved the ref
+
+        self.wants_seal = True
+        if sealing.is_against(journal, self.repo, ref, tip):
+            return True
+        self._harmless = tip
+        return False
 
     def _open_journal(self) -> Journal:
         """Return the journal, opened anew where another file took its place: what goes into a removed file is lost."""
@@ -225,6 +288,10 @@ def rotate_key(repo: GitDir, state: str, to: str = "file") -> str:
     The new key is stored before the entry that names it; a crash between leaves a key that nobody uses.
     """
     with Recorder.open(repo.work_tree or repo.git_dir, state=state, wait_s=10.0) as recorder:
+        try:
+            recorder.seal()  # so that the old key is not needed any more
+        except LedgerError:
+            pass  # where it cannot be sealed now, the old key does it later
         signer = keys.make_key(to)
         name = keys.store_key(state, signer, current=True)
 

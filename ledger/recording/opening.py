@@ -46,6 +46,19 @@ def begin_log(repo: GitDir, state: str, *, key: str | None = None, settings: Map
         return begun
 
 
+def begin_successor(repo: GitDir, state: str, log: str) -> None:
+    """Open a log for this clone that continues `log`, whose journal went back behind what its key has sealed.
+
+    Nothing is done where another process did it already.
+    """
+    with Lock(os.path.join(state, "clones", "lock"), wait_s=30.0):
+        clone = places.find_clone(state, repo.common_dir, repo.work_tree).clone
+        if clone is None or clone.log != log:
+            return
+        predecessor = _head_of(state, log, repo.common_dir)
+        _open(repo, state, _key_for(state, None), predecessor, clone.settings)
+
+
 def _begin(repo: GitDir, state: str, key: str | None, settings: Mapping[str, Any] | None) -> Begun:
     found = places.find_clone(state, repo.common_dir, repo.work_tree)
     clone = settle(state, repo, found)

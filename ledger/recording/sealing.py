@@ -18,7 +18,7 @@ backup, a cut tail). `Behind` says so; the log is then never signed again, and t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ledger.core import sshsig
 from ledger.core.checkpoint import Checkpoint, check_checkpoint, format_origin, log_key, sign_checkpoint
@@ -32,7 +32,10 @@ from ledger.repo.catfile import ObjectReader
 from ledger.repo.gitdir import GitDir
 from ledger.repo.seals import has_commit, hash_tree, move_ref, read_chain, read_notes, read_tip, write_seal
 from ledger.store.journal import Journal
-from ledger.store.keys import Signer, find_signer
+from ledger.store.keys import find_signer
+
+if TYPE_CHECKING:
+    from ledger.store.keys import Signer
 
 _ROTATED = b'"kind":"key.rotated"'
 Progress = Callable[[int], None]

@@ -39,6 +39,7 @@ class Writer:
         self.journal = journal
         self._signer = signer
         self._key = fingerprint(signer.public_key)
+        self.kinds: set[str] = set()  # of what was appended
         seq, record = journal.last()
         self._seq, self._prev = seq, hash_record(record)
         if known == self.head:
@@ -99,6 +100,7 @@ class Writer:
         record = format_record(entry_bytes, self._signer.sign(ENTRY_NAMESPACE, entry_bytes))
         self.journal.append(entry.seq, record, [(ref.name, salt, data) for ref, salt, data in kept])
         self._seq, self._prev = entry.seq, hash_record(record)
+        self.kinds.add(kind)
         return entry.seq
 
     def mark(self) -> tuple[int, str]:
