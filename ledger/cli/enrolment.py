@@ -1,7 +1,8 @@
-"""Writing the line that lets a key sign entries into `.ledger/allowed_signers` of the work tree.
+"""Writing the line that lets a key sign entries into `.ledger/allowed_signers` of the work tree, or one that revokes it into
+`.ledger/revocations`.
 
 The work tree belongs to whoever works in it, so no link in it is followed. The file is written aside and renamed into place; a
-crash leaves the old one or the new one, and perhaps `allowed_signers.tmp-<pid>`.
+crash leaves the old one or the new one, and perhaps `<name>.tmp-<pid>`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 
+from ledger.core.canonical import MAX_INTEGER
+from ledger.core.revocations import Revocations, format_revocation, parse_revocations
 from ledger.core.signers import Signer, format_signer, parse_signers, trusted_keys
 from ledger.core.sshsig import check_public_key
 from ledger.errors import FormatError, Refused, TrustError
@@ -17,6 +21,7 @@ from ledger.store.state import store_error
 
 FOLDER = ".ledger"
 NAME = "allowed_signers"
+REVOCATIONS = "revocations"
 _MAX_BYTES = 4 << 20
 _odd = re.compile(r"[^A-Za-z0-9._@-]+")
 
@@ -36,20 +41,42 @@ def enroll(work_tree: str, principal: str, public_key: bytes) -> tuple[str, bool
     except TrustError as error:
         raise Refused(f"the key is not enrolled: {error.message}", remedy="make another with `ledger keys rotate`") from error
     line = format_signer(principal, public_key)
-    path = os.path.join(work_tree, FOLDER, NAME)
+    return line, _append(work_tree, NAME, line, lambda before, path: public_key in trusted_keys(_parse(before, path)))
+
+
+def revoke(work_tree: str, fingerprint: str, log: str | None, seq: int | None) -> tuple[str, bool]:
+    """Append a revocation to the work tree's file unless it says as much already; return the line, and whether.
+
+    Revoked is the key with this fingerprint from record `seq` of `log` on, or in every log where both are None. Raises Refused for
+    a link or a malformed file; StoreError.
+    """
+    line = format_revocation(fingerprint, log, seq)
+
+    def says_so(before: bytes, path: str) -> bool:
+        revocations = _parse_revocations(before, path)
+        if log is None:
+            return fingerprint in revocations.everywhere
+        return revocations.positions.get((fingerprint, log), MAX_INTEGER + 1) <= (seq or 0)
+
+    return line, _append(work_tree, REVOCATIONS, line, says_so)
+
+
+def _append(work_tree: str, name: str, line: str, says_so: Callable[[bytes, str], bool]) -> bool:
+    """Append `line` to a file of the folder unless what is there (bytes, and the path for messages) says so; return whether."""
+    path = os.path.join(work_tree, FOLDER, name)
     try:
         folder = _open_folder(work_tree)
         try:
-            before = _read(folder, path)
-            if public_key in trusted_keys(_parse(before, path)):
-                return line, False
+            before = _read(folder, name, path)
+            if says_so(before, path):
+                return False
             gap = b"" if not before or before.endswith(b"\n") else b"\n"
-            _replace(folder, before + gap + line.encode("ascii") + b"\n")
+            _replace(folder, name, before + gap + line.encode("ascii") + b"\n")
         finally:
             os.close(folder)
     except OSError as error:
         raise store_error(error, path) from error
-    return line, True
+    return True
 
 
 def _open_folder(work_tree: str) -> int:
@@ -64,9 +91,9 @@ def _open_folder(work_tree: str) -> int:
         raise Refused(f"{path} is no folder, or a link: nothing was written", remedy="move it away and try again") from error
 
 
-def _read(folder: int, path: str) -> bytes:
+def _read(folder: int, name: str, path: str) -> bytes:
     try:
-        descriptor = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return b""
     except OSError as error:
@@ -89,11 +116,18 @@ def _parse(data: bytes, path: str) -> list[Signer]:
         raise Refused(f"{path} is malformed, so nothing was added: {error}", remedy=remedy) from error
 
 
-def _replace(folder: int, data: bytes) -> None:
-    aside = f"{NAME}.tmp-{os.getpid()}"
+def _parse_revocations(data: bytes, path: str) -> Revocations:
+    try:
+        return parse_revocations(data.decode("utf-8"))
+    except (FormatError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} is malformed, so nothing was added: {error}", remedy="correct the line, or take it out") from error
+
+
+def _replace(folder: int, name: str, data: bytes) -> None:
+    aside = f"{name}.tmp-{os.getpid()}"
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.rename(aside, NAME, src_dir_fd=folder, dst_dir_fd=folder)
+    os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)

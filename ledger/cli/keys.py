@@ -1,4 +1,4 @@
-"""`ledger keys show | list | enroll | rotate`: who signs here, and how others come to trust it."""
+"""`ledger keys show | list | enroll | rotate | revoke`: who signs here, and how others come to trust it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from ledger.cli.enrolment import FOLDER, NAME, enroll, principal_for
+from ledger.cli.enrolment import FOLDER, NAME, REVOCATIONS, enroll, principal_for
+from ledger.cli.enrolment import revoke as write_revocation
 from ledger.cli.main import Place
-from ledger.core.entry import parse_record
+from ledger.core.entry import is_hex, parse_record
+from ledger.core.revocations import parse_fingerprint, parse_position
 from ledger.core.sshsig import fingerprint, format_public_key, parse_public_key
-from ledger.errors import KeyUnavailable, LedgerError, Refused, StoreError
+from ledger.errors import FormatError, KeyUnavailable, LedgerError, Refused, StoreError
 from ledger.repo.commits import identity
 from ledger.repo.gitdir import GitDir
 from ledger.store import keys
@@ -23,7 +25,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group()
 def command() -> None:
-    """Show, list, enroll and rotate signing keys."""
+    """Show, list, enroll, rotate and revoke signing keys."""
 
 
 @command.command("show")
@@ -102,6 +104,41 @@ def rotate(place: Place, to: str, as_json: bool) -> None:
     _print(value, as_json, [*value.items(), ("now", "enroll it: ledger keys enroll")])
 
 
+@command.command("revoke")
+@click.argument("fingerprint_", metavar="FINGERPRINT")
+@click.option("--from", "position", metavar="LOG/SEQ", help="Only in this log, from this entry on; in every log if not given.")
+@_JSON
+@click.pass_obj
+def revoke(place: Place, fingerprint_: str, position: str | None, as_json: bool) -> None:
+    """Say in .ledger/revocations of the work tree that a key's signatures count no more, for you to review and commit.
+
+    FINGERPRINT is SHA256:… as `ledger keys list` shows it. Without --from nothing that the key ever signed counts, except below
+    positions that other lines of the file give.
+    """
+    repo = place.repository()
+    if repo.work_tree is None:
+        raise Refused("a bare repository has no work tree to write to", remedy="revoke the key in a clone with one")
+    try:
+        key = parse_fingerprint(fingerprint_)
+        log, seq = (None, None) if position is None else parse_position(_in_full(place.state(), position))
+    except FormatError as error:
+        raise click.UsageError(error.message) from error
+    line, added = write_revocation(repo.work_tree, key, log, seq)
+    path = f"{FOLDER}/{REVOCATIONS}"
+    value = {"path": path, "line": line, "added": added, "fingerprint": key, "log": log, "seq": seq}
+    said = [("added" if added else "there already", line)]
+    if added:
+        said.append(("now", f"git add {path} && git commit: only the committed file counts"))
+    _print(value, as_json, said)
+
+
+def _in_full(state: str, position: str) -> str:
+    """Return a position with the log's whole name, where its beginning fits one log that is on this machine."""
+    prefix, slash, seq = position.partition("/")
+    found = [name for name in _log_names(state) if prefix and is_hex(name, 32) and name.startswith(prefix)]
+    return f"{found[0]}{slash}{seq}" if len(found) == 1 else position
+
+
 def log_signer(state: str, clone: Clone, *, required: bool = True) -> Any:
     """Return the signer of a clone's log. Raises KeyUnavailable, or returns None then where it is not `required`."""
     try:
@@ -147,17 +184,20 @@ def _key_names(state: str) -> list[str]:
 
 def _logs_by_key(state: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    try:
-        logs = sorted(os.listdir(os.path.join(state, "logs")))
-    except OSError:
-        return {}
-    for log in logs:
+    for log in _log_names(state):
         try:
             with JournalReader(journal_path(state, log)) as reader:
                 found.setdefault(reader.meta("key") or "", []).append(log)
         except StoreError:
             continue  # `ledger verify` says what is wrong with it
     return found
+
+
+def _log_names(state: str) -> list[str]:
+    try:
+        return sorted(os.listdir(os.path.join(state, "logs")))
+    except OSError:
+        return []
 
 
 def _owner(repo: GitDir) -> str:

@@ -27,7 +27,7 @@ COMMANDS = {
     "log": "List entries, with filters.",
     "show": "One entry, its payloads and its signature.",
     "record": "Record facts of any agent.",
-    "keys": "Show, enroll and rotate signing keys.",
+    "keys": "Show, enroll, rotate and revoke signing keys.",
     "config": "Read and change settings; changes are recorded.",
     "pause": "Stop recording until `ledger resume`; the pause is recorded.",
     "resume": "Go on recording.",
