@@ -90,6 +90,7 @@ def make_sandbox(root: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "LANG": "C.UTF-8",
+        "no_proxy": "127.0.0.1",
         "NO_COLOR": "1",
     }
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
