@@ -34,6 +34,16 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "ledger.verify": ("ledger.errors", "ledger.core", "ledger.verify", "ledger.repo", *_READERS),
     "ledger.index": _ANSWERS,
     "ledger.trace": _ANSWERS,
+    "ledger.sync": (
+        "ledger.errors",
+        "ledger.core",
+        "ledger.store",
+        "ledger.repo",
+        "ledger.recorder",
+        "ledger.recording",
+        "ledger.verify",
+        "ledger.sync",
+    ),
     "ledger.install": ("ledger.errors", "ledger.core", "ledger.store", "ledger.repo", "ledger.agents", "ledger.install"),
     "ledger.cli": ("ledger",),
 }

@@ -10,6 +10,7 @@ import click
 
 from ledger.cli.main import Place
 from ledger.cli.plain import safe
+from ledger.core.seal import PREFIX, parse_prefix
 from ledger.errors import Refused
 from ledger.install.githooks import switch_trailer
 from ledger.recorder import Recorder
@@ -23,7 +24,14 @@ GUARDED = {
     "store": "Where the journal rests: state (this user's state folder) or git (the common dir). Set by `init`.",
     "trailer": "Add a Ledger-Entry line to commit messages.",
 }
-PLAIN = {"trust": "An allowed_signers file that `verify` trusts."}
+PLAIN = {
+    "trust": "An allowed_signers file that `verify` trusts.",
+    "seal": "detached (the default): sealing does not hold up a commit. inline: it is done before the hook ends.",
+    "push": "auto (the default): `git push` exchanges sealed logs too. manual: only `ledger sync`. never: nothing is ever pushed.",
+    "refPrefix": "Where the refs of logs lie: refs/ledger, or for forges that protect branches only, refs/heads/ledger.",
+}
+_WORDS = {"seal": ("detached", "inline"), "push": ("auto", "manual", "never")}
+_DEFAULTS = {"seal": "detached", "push": "auto", "refPrefix": PREFIX}
 NAMES = {**GUARDED, **PLAIN}
 
 
@@ -40,6 +48,9 @@ def command(place: Place, name: str | None, value: str | None, as_json: bool) ->
     store      where the journal rests: state or git; set by `ledger init --store`
     trailer    add a Ledger-Entry line to commit messages
     trust      an allowed_signers file that `ledger verify` trusts
+    seal       detached: sealing does not hold up a commit; inline: it is done before the hook ends
+    push       auto: `git push` exchanges sealed logs too; manual: only `ledger sync`; never: nothing is pushed
+    refPrefix  where the refs of logs lie: refs/ledger, or refs/heads/ledger for forges that protect branches only
 
     A change of required or trailer is recorded, and counts only as made here: editing git's configuration changes nothing.
     """
@@ -58,7 +69,7 @@ def command(place: Place, name: str | None, value: str | None, as_json: bool) ->
 def _change(place: Place, name: str, value: str) -> None:
     repo = place.repository()
     if name in PLAIN:
-        run_git(["config", "--local", f"ledger.{name}", os.path.abspath(os.path.join(place.cwd, value))], cwd=repo.git_dir)
+        run_git(["config", "--local", f"ledger.{name}", _plain(place, name, value)], cwd=repo.git_dir)
         return
     if name == "store":
         raise Refused("a log stays where it was opened", remedy="another clone can choose: `ledger init --store …`")
@@ -74,6 +85,17 @@ def _change(place: Place, name: str, value: str) -> None:
     run_git(["config", "--local", f"ledger.{name}", "true" if wanted else "false"], cwd=repo.git_dir)
 
 
+def _plain(place: Place, name: str, value: str) -> str:
+    """Return what git's configuration is to hold. Raises UsageError or FormatError for a value that means nothing."""
+    if name == "trust":
+        return os.path.abspath(os.path.join(place.cwd, value))
+    if name == "refPrefix":
+        return parse_prefix(value)
+    if value not in _WORDS[name]:
+        raise click.UsageError(f"{value!r} is not one of {', '.join(_WORDS[name])}")
+    return value
+
+
 def _record_change(writer: Writer, name: str, before: Any, after: bool) -> None:
     body = {"scope": "recording", "setting": name, "before": before, "after": after}
     writer.append("boundary.declared", source="cli", body=body)
@@ -81,9 +103,10 @@ def _record_change(writer: Writer, name: str, before: Any, after: bool) -> None:
 
 def _settings(place: Place) -> dict[str, Any]:
     clone = place.clone()
-    said = run_git(["config", "--null", "--get", "ledger.trust"], cwd=clone.common_dir, check=False)
     found: dict[str, Any] = {name: clone.settings.get(name) for name in GUARDED}
-    found["trust"] = said.rstrip(b"\0").decode("utf-8", "replace") or None
+    for name in PLAIN:
+        said = run_git(["config", "--null", "--get", f"ledger.{name}"], cwd=clone.common_dir, check=False)
+        found[name] = said.rstrip(b"\0").decode("utf-8", "replace") or _DEFAULTS.get(name)
     return found
 
 

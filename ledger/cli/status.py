@@ -58,7 +58,8 @@ def _journal(state: str, log: str) -> dict[str, Any]:
         last = reader.last_seq()
         record = reader.record(last) if last >= 0 else None
         paused = reader.is_paused()
-    value: dict[str, Any] = {"size": last + 1, "paused": paused, "last": None}
+        sealed = {"size": int(reader.meta("sealed_size") or 0), "tip": reader.meta("sealed_tip"), "ref": reader.meta("sealed_ref")}
+    value: dict[str, Any] = {"size": last + 1, "paused": paused, "last": None, "sealed": sealed}
     if record is not None:
         try:
             entry = parse_record(record).entry

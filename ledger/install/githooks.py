@@ -30,7 +30,7 @@ from ledger.store.state import make_folder
 # stub only where the original folder has one.
 _CLIENT = (
     *("applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "pre-rebase", "post-checkout"),
-    *("pre-push", "pre-auto-gc", "sendemail-validate"),
+    *("pre-auto-gc", "sendemail-validate"),
 )
 _ON_DEMAND = (
     *("reference-transaction", "post-index-change", "push-to-checkout", "pre-receive", "update", "proc-receive", "post-receive"),

@@ -7,7 +7,7 @@ import re
 import shlex
 from typing import NamedTuple
 
-RECORDING = ("prepare-commit-msg", "commit-msg", "post-commit", "post-merge", "post-rewrite")
+RECORDING = ("prepare-commit-msg", "commit-msg", "post-commit", "post-merge", "post-rewrite", "pre-push")
 CHAINED_SUFFIX = ".ledger-chained"
 _TEMPLATES = {
     "prepare-commit-msg": "prepare-commit-msg.sh",
@@ -15,6 +15,7 @@ _TEMPLATES = {
     "post-commit": "post-event.sh",
     "post-merge": "post-event.sh",
     "post-rewrite": "post-rewrite.sh",
+    "pre-push": "pre-push.sh",
 }
 _INCLUDE = "# @include "
 _MARK = b"\n# git-ledger: %s. "

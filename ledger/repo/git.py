@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ledger.errors import RepoError
 
@@ -84,6 +84,7 @@ class Child:
     ) -> None:
         self.args = args
         self.code = -1
+        self.complaint = ""  # the first line of what it wrote to standard error
         self._started = time.monotonic()
         self._input = memoryview(input or b"")
         self._in = -1
@@ -104,11 +105,12 @@ class Child:
             for descriptor in (out_end, err_end, given):
                 os.close(descriptor)
 
-    def finish(self, *, check: bool = True, patience_s: float | None = None) -> bytes:
-        """Return all that git wrote to its standard output.
+    def finish(self, *, check: bool = True, patience_s: float | None = None, limit: int | None = None) -> bytes:
+        """Return all that git wrote to its standard output; behind `limit` bytes it is killed, and what came so far is returned.
 
         Raises RepoError, whatever `check`, when git has not ended `patience_s` after its start; it is killed then.
         """
+        size = 0
         until = None if patience_s is None else self._started + patience_s
         texts: dict[int, list[bytes]] = {self.out: [], self._err: []}
         poll = select.poll()
@@ -121,10 +123,8 @@ class Child:
         while still_open:
             ready = poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1000)
             if not ready:
-                for descriptor in still_open:
-                    os.close(descriptor)
-                self._end()
-                raise RepoError(f"git {self.args[0]} did not end within {patience_s:g} s", remedy="see whether git works here")
+                self._abandon(still_open)
+                raise RepoError(f"git {self._verb()} did not end within {patience_s:g} s", remedy="see whether git works here")
             for descriptor, _ in ready:
                 if descriptor == self._in:
                     more = self._feed()
@@ -132,14 +132,19 @@ class Child:
                     chunk = os.read(descriptor, 1 << 16)
                     texts[descriptor].append(chunk)
                     more = bool(chunk)
+                    size += len(chunk)
                 if not more:
                     poll.unregister(descriptor)
                     os.close(descriptor)
                     still_open.remove(descriptor)
+            if limit is not None and size > limit:
+                self._abandon(still_open)
+                return b"".join(texts[self.out])
         self.code = self._wait()
+        said = b"".join(texts[self._err]).decode("utf-8", "replace").strip()
+        self.complaint = said.splitlines()[0] if said else "no message"
         if check and self.code != 0:
-            said = b"".join(texts[self._err]).decode("utf-8", "replace").strip()
-            raise RepoError(f"git {self.args[0]} failed with {self.code}: {said.splitlines()[0] if said else 'no message'}")
+            raise RepoError(f"git {self._verb()} failed with {self.code}: {self.complaint}")
         return b"".join(texts[self.out])
 
     def _feed(self) -> bool:
@@ -151,6 +156,18 @@ class Child:
         except BrokenPipeError:
             return False  # its exit status says why
         return len(self._input) > 0
+
+    def _verb(self) -> str:
+        """Return the git command's name, which stands behind its `-c` settings."""
+        words = list(self.args)
+        while words[0] == "-c":
+            del words[:2]
+        return words[0]
+
+    def _abandon(self, descriptors: Iterable[int]) -> None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._end()
 
     def _end(self) -> None:
         os.kill(self.pid, _SIGKILL)

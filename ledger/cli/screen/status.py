@@ -35,6 +35,7 @@ def render_status(value: Mapping[str, Any]) -> None:
             ("log", f"{value['log']}{'' if value['clone'] == 'known' else ', clone ' + value['clone']}"),
             ("entries", f"{value['size']:,}"),
             ("last entry", "none" if last is None else f"{short(last['entry'])}  {last['kind']}  {last['at'] or ''}"),
+            ("sealed", _sealed(value["sealed"], value["size"])),
             ("recording", recording),
             ("key", Text("missing", style="red") if key is None else f"{key['fingerprint']} in {_storage(key['storage'])}"),
             ("trust", f"{value['trust']}{_trust_note(value['trust'])}"),
@@ -60,6 +61,13 @@ def render_keys(values: list[dict[str, Any]]) -> None:
             rows.append(("", f"in {_storage(value['storage'])}{', new logs begin with it' if value['current'] else ''}"))
         rows.append(("", "signs " + (", ".join(log[:8] for log in value["logs"]) or "no log")))
     render_rows(rows or [("keys", "none yet: `ledger init` makes one")])
+
+
+def _sealed(sealed: Mapping[str, Any], size: int) -> str:
+    if sealed["tip"] is None:
+        return "nothing yet: `ledger seal`, or the next commit"
+    waiting = size - sealed["size"]
+    return f"{sealed['size']:,} on {sealed['ref']}" + (f"; {waiting:,} wait for the next commit" if waiting else "")
 
 
 def _storage(storage: str) -> str:

@@ -1,0 +1,15 @@
+#!/bin/sh
+# git-ledger: @HOOK@. Written by `ledger init`, removed by `ledger deinit`. Never makes a git command fail.
+here=${0%/*}
+# @include @CHAIN@
+
+run_chained "$@" || exit
+
+# Seals, and exchanges sealed logs with the remote that is being pushed to, as `ledger.push` says.
+python=@PYTHON@
+if [ -x "$python" ]; then
+	"$python" -I -m ledger --state @STATE@ sync --at-push -- "$1" </dev/null >&2
+else
+	echo "git-ledger: logs not pushed, for $python is gone; run \`ledger init\` again" >&2
+fi
+exit 0
