@@ -179,6 +179,13 @@ class Recorder:
         self.wants_seal = False
         return sealed
 
+    def is_against(self, tip: str) -> bool:
+        """Say whether the commits behind `tip` hold a checkpoint of this log's key that its journal does not bear out."""
+        from ledger.recording import sealing
+
+        with Lock(places.lock_path(self.state, self.clone.log), self._wait_s):
+            return sealing.is_against(self._open_journal(), self.repo, tip)
+
     def succeed(self) -> None:
         """Go on in a successor log: this one's journal is not what its own key has sealed, and must not be signed again."""
         from ledger.recording import opening  # most hooks never open a log
@@ -205,7 +212,7 @@ class Recorder:
         from ledger.recording import sealing  # somebody moved the ref
 
         self.wants_seal = True
-        if sealing.is_against(journal, self.repo, ref, tip):
+        if sealing.is_against(journal, self.repo, tip):
             return True
         self._harmless = tip
         return False

@@ -40,6 +40,12 @@ class Sandbox(NamedTuple):
             raise AssertionError(f"git {' '.join(args)} gave {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout.removesuffix("\n")
 
+    def git_bytes(self, *args: str, cwd: Path) -> bytes:
+        """Run git in `cwd`, which must succeed, and return its standard output as it is."""
+        return subprocess.run(
+            ["git", *args], cwd=cwd, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, check=True
+        ).stdout
+
     def run(self, *args: str | Path, cwd: Path, input: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
         """Run any command in `cwd`, whatever it exits with. Without `input` its standard input is empty."""
         return subprocess.run(

@@ -113,7 +113,7 @@ def seal_log(
     return Sealed(journal.log, ref, frontier.size, tip, frontier.size - before, place.healed, merge or place.foreign)
 
 
-def is_against(journal: Journal, repo: GitDir, ref: str, tip: str) -> bool:
+def is_against(journal: Journal, repo: GitDir, tip: str) -> bool:
     """Say whether the commits behind `tip` hold a checkpoint of ours that the journal does not bear out. Writes nothing."""
     try:
         _find_genuine(journal, repo, tip, journal.meta("sealed_tip"), _read_frontier(journal))

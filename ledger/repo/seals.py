@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ledger.core.entry import is_hex
@@ -31,11 +31,12 @@ from ledger.core.seal import (
 from ledger.errors import FormatError
 from ledger.repo.catfile import Info, ObjectReader
 from ledger.repo.commits import is_oid
-from ledger.repo.git import PATIENCE_S, run_git
+from ledger.repo.git import PATIENCE_S, run_git, start_git
 from ledger.repo.gitdir import GitDir
 
 MAX_CHAIN = 2_000_000  # commits of one ref that are looked at
 _AT_ONCE = 100
+_NOT_HERE = " is not here"
 _COMMIT, _TREE, _BLOB = 1, 2, 3  # gitformat-pack(5)
 _NAMES = {_COMMIT: b"commit", _TREE: b"tree", _BLOB: b"blob"}
 
@@ -50,10 +51,11 @@ class SealObject(NamedTuple):
 
 
 class Stray(NamedTuple):
-    """A commit on a ledger's ref that is no seal, and why."""
+    """A commit on a ledger's ref that is no seal, and why. `absent` where it may be one, but an object of it is not here."""
 
     oid: str
     reason: str
+    absent: bool = False
 
 
 class _Shape(NamedTuple):
@@ -72,14 +74,13 @@ def read_prefix(repo: GitDir) -> str:
     return parse_prefix(text) if text else PREFIX
 
 
-def list_logs(repo: GitDir, prefix: str, limit: int) -> dict[str, str]:
-    """Return the tips of the refs of logs, by the log's name: at most `limit`, in the order of their names."""
-    root = f"{prefix}/logs/"
-    asked = ["for-each-ref", f"--count={limit}", "--format=%(objectname) %(objecttype) %(refname)", root]
+def list_tips(repo: GitDir, root: str, limit: int) -> dict[str, str]:
+    """Return the tips of the refs below `root` that are named after logs: at most `limit`, in the order of their names."""
+    asked = ["for-each-ref", f"--count={limit}", "--format=%(objectname) %(objecttype) %(refname)", f"{root}/"]
     found = {}
     for line in run_git(asked, cwd=repo.git_dir).decode("utf-8", "replace").splitlines():
         oid, kind, ref = line.split(" ", 2)
-        log = ref.removeprefix(root)
+        log = ref.removeprefix(f"{root}/")
         if kind == "commit" and is_hex(log, 32):
             found[log] = oid
     return found
@@ -146,7 +147,7 @@ def _read_shapes(reader: ObjectReader, oids: Sequence[str]) -> list[_Shape | Str
     found: list[_Shape | Stray] = []
     for oid in oids:
         if oid in strays:
-            found.append(Stray(oid, strays[oid]))
+            found.append(Stray(oid, strays[oid], strays[oid].endswith(_NOT_HERE)))
         else:
             found.append(_Shape(oid, links[oid][1], segments[oid], notes[oid]))
     return found
@@ -161,7 +162,7 @@ def _pick(
         if oid in strays:
             continue
         if info is None:
-            strays[oid] = f"its {kind} is not here"
+            strays[oid] = f"its {kind}{_NOT_HERE}"
         elif info.type != kind or info.size > limit or (kind == "tree" and info.size != tree_size(len(name))):
             strays[oid] = f"its {kind} is a {info.type} of {info.size} bytes"
         else:
@@ -199,9 +200,20 @@ def move_ref(repo: GitDir, ref: str, new: str, old: str | None, why: str) -> Non
     run_git(["update-ref", "--create-reflog", "-m", f"ledger: {why}", ref, new, was], cwd=repo.git_dir, patience_s=60.0)
 
 
-def drop_ref(repo: GitDir, ref: str, old: str) -> None:
-    """Remove `ref` where it names `old`. Raises RepoError where it does not."""
-    run_git(["update-ref", "-d", ref, old], cwd=repo.git_dir, patience_s=60.0)
+def edit_refs(repo: GitDir, new: Mapping[str, str], gone: Iterable[str] = ()) -> None:
+    """Let each ref name its commit, wherever it was, and remove those that are `gone`: all of them, or none. Raises RepoError."""
+    lines = [*(f"update {ref} {oid}" for ref, oid in new.items()), *(f"delete {ref}" for ref in gone)]
+    if lines:
+        run_git(["update-ref", "--stdin"], cwd=repo.git_dir, input="".join(f"{line}\n" for line in lines).encode())
+
+
+def is_ancestor(repo: GitDir, old: str, new: str) -> bool:
+    """Say whether the commit `old` is `new`, or reached from it."""
+    if old == new:
+        return True
+    child = start_git(["merge-base", "--is-ancestor", old, new], cwd=repo.git_dir)
+    child.finish(check=False)
+    return child.code == 0
 
 
 def has_commit(repo: GitDir, oid: str) -> bool:

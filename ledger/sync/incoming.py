@@ -1,0 +1,111 @@
+"""What is to be believed of a ref that came from a remote: judged in quarantine, by signatures and the tree alone.
+
+A local ref advances only to seals whose records, keys and checkpoints continue what it has; git's own idea of a fast-forward counts
+for nothing, and neither do somebody else's commits in between.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ledger.core.checkpoint import Checkpoint, parse_checkpoint
+from ledger.core.merkle import Frontier, hash_leaf
+from ledger.core.note import parse_note
+from ledger.errors import FormatError
+from ledger.repo.catfile import ObjectReader
+from ledger.repo.gitdir import GitDir
+from ledger.repo.objects import Objects
+from ledger.repo.seals import read_notes
+from ledger.verify.commits import check_commits, check_roots
+from ledger.verify.notes import Notes
+from ledger.verify.sealed import WalkedRef, walk_ref
+from ledger.verify.signatures import SomeSignatures
+from ledger.verify.verdict import Findings
+
+
+class Judged(NamedTuple):
+    """What came of one incoming ref.
+
+    `how` is `new`, `advanced`, `current`, `behind` (what came begins what is here), `fork` (two histories, both signed by the log's
+    key), or `refused`; `tip` and `size` are those of the genuine part that came, and `reason` says why not.
+    """
+
+    log: str
+    how: str
+    tip: str | None
+    size: int
+    reason: str = ""
+    strays: int = 0
+
+
+def judge(repo: GitDir, log: str, incoming: str, local: str | None) -> Judged:
+    """Judge the commit `incoming` as the tip of `log`, whose ref here names `local`. Moves nothing."""
+    findings = Findings()
+    here = None if local is None else _read_checkpoint(repo, local)
+    tree = _TreeAt(here.size if here else 0)
+    walked = _walk(repo, log, incoming, findings, tree)
+    size = walked.frontier.size
+    came = Judged(log, "", walked.genuine_tip, size, strays=walked.stray_count)
+    if walked.genuine_tip is None:
+        return came._replace(how="refused", reason="it has no seal of this log")
+    if walked.forks:
+        return came._replace(how="fork", reason=f"two checkpoints of its own contradict each other at {walked.forks[0].size}")
+    if findings.worst(log) == "invalid":
+        bad = next(finding for finding in findings.listed() if finding.severity == "error")
+        return came._replace(how="refused", reason=f"{bad.code}: {bad.message}")
+    if here is None:
+        return came._replace(how="new")
+    if size < here.size:
+        return _judge_shorter(repo, log, local or "", walked, came)
+    if tree.root(walked) != here.root:
+        return came._replace(how="fork", reason=f"its first {here.size} records are others than those that are here")
+    return came._replace(how="current" if size == here.size else "advanced")
+
+
+def _judge_shorter(repo: GitDir, log: str, local: str, walked: WalkedRef, came: Judged) -> Judged:
+    """Judge what is shorter than what is here: its beginning, or another history."""
+    tree = _TreeAt(walked.frontier.size)
+    mine = _walk(repo, log, local, Findings(), tree)
+    if mine.frontier.size >= walked.frontier.size and tree.root(mine) == walked.frontier.root():
+        return came._replace(how="behind")
+    return came._replace(how="fork", reason=f"its {walked.frontier.size} records are not the first of those that are here")
+
+
+def _walk(repo: GitDir, log: str, tip: str, findings: Findings, tree: _TreeAt) -> WalkedRef:
+    notes = Notes(log)
+    bad = SomeSignatures(lambda seq: findings.add("signature.bad", log, seq, "the signature is not that of the key in force"))
+    walked = walk_ref(repo, log, tip, findings, bad, notes, take=tree.take)
+    if walked.walked.genesis is not None:
+        objects = Objects(repo)
+        here = check_commits(log, notes.commits, objects, Findings())
+        check_roots(log, walked.walked.genesis, notes.commits, here, repo, objects, findings, ours=True)
+    return walked
+
+
+class _TreeAt:
+    """Gathers the tree over the first `size` records of a walk."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._frontier = Frontier()
+
+    def take(self, seq: int, record: bytes) -> None:
+        if seq == self._frontier.size and seq < self._size:
+            self._frontier.append(hash_leaf(record))
+
+    def root(self, walked: WalkedRef) -> bytes | None:
+        """Return the root at `size`, or None where the walk did not come so far."""
+        for seal in walked.seals:
+            if seal.size == self._size:
+                return seal.root
+        return self._frontier.root() if self._frontier.size == self._size else None
+
+
+def _read_checkpoint(repo: GitDir, tip: str) -> Checkpoint | None:
+    """Return the checkpoint of the seal `tip`, which was judged when the ref came to name it; None where it is none any more."""
+    with ObjectReader(repo) as reader:
+        ((_, data),) = read_notes(reader, [tip])
+    try:
+        return None if data is None else parse_checkpoint(parse_note(data).text)
+    except FormatError:
+        return None
