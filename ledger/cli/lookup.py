@@ -39,15 +39,20 @@ def find_log(logs: Logs, prefix: str | None) -> Log:
 
 def find_entry(logs: Logs, reference: str) -> tuple[Log, int, bytes]:
     """Return log, seq and record bytes of the entry that `<log prefix>/<seq>` or `<seq>` names. Raises UsageError."""
-    match = _reference(reference.removeprefix("#"))
-    if match is None:
-        raise click.UsageError(f"{reference!r} names no entry: write <log>/<seq>, or <seq> for this clone's log")
-    log = find_log(logs, match[1])
-    seq = int(match[2])
+    prefix, seq = split_reference(reference)
+    log = find_log(logs, prefix)
     record = log.reader.record(seq)
     if record is None:
         raise click.UsageError(f"{log.ref(seq)} does not exist: the log's last entry is {log.reader.last_seq()}")
     return log, seq, record
+
+
+def split_reference(reference: str) -> tuple[str | None, int]:
+    """Return the beginning of a log's name (None: this clone's log) and the seq that `reference` names. Raises UsageError."""
+    match = _reference(reference.removeprefix("#"))
+    if match is None:
+        raise click.UsageError(f"{reference!r} names no entry: write <log>/<seq>, or <seq> for this clone's log")
+    return match[1], int(match[2])
 
 
 def key_in_force(log: Log, entry: Entry) -> bytes:

@@ -16,18 +16,28 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 
 
 @click.command()
-@click.argument("revisions", metavar="[RANGE]", required=False)
+@click.argument("revisions", metavar="[RANGE | FILE]", required=False)
 @click.option("--full", is_flag=True, help="Check every signature, on all cores.")
 @click.option("--coverage", is_flag=True, help="List commits that have no entry.")
 @click.option("--trust", metavar="FILE", type=_FILE, help="Trust the keys in FILE (allowed_signers), no others.")
+@click.option("--witness", "witnesses", metavar="KEY", multiple=True, help="Know this witness of a proof: <name>+<id>+<base64>.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def command(place: Place, revisions: str | None, full: bool, coverage: bool, trust: str | None, as_json: bool) -> int:
+def command(
+    place: Place, revisions: str | None, full: bool, coverage: bool, trust: str | None, witnesses: tuple[str, ...], as_json: bool
+) -> int:
     """Check the logs of this repository: chain, signatures, payloads, commits, trailers, pins.
 
-    RANGE limits the commits whose trailers are looked at, as in `git log`. Exit codes: 0 consistent or anchored, 1 incomplete,
-    diverged or invalid, 2 wrong usage, 3 could not check.
+    RANGE limits the commits whose trailers are looked at, as in `git log`. FILE is a proof that `ledger prove` made, and can be
+    checked anywhere. Exit codes: 0 consistent or anchored, 1 incomplete, diverged or invalid, 2 wrong usage, 3 could not check.
     """
+    from ledger.cli.prooffile import find_proof, verify_file
+
+    proof = find_proof(place, revisions)
+    if proof is not None:
+        if full or coverage:
+            raise click.UsageError("a proof file is always checked in full, and covers no commits")
+        return verify_file(place, proof, trust, witnesses, as_json)
     from ledger.cli.screen import print_json
     from ledger.cli.screen.verify import render_verify, verify_progress
 

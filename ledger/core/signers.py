@@ -94,6 +94,16 @@ def trusted_keys(signers: Iterable[Signer]) -> dict[bytes, tuple[Window, ...]]:
     return trusted
 
 
+def may_sign(windows: Iterable[Window], at_s: int) -> bool:
+    """Say whether a key with these windows may sign at `at_s`."""
+    return any(window.holds(at_s) for window in windows)
+
+
+def is_over(windows: Iterable[Window], now_s: int) -> bool:
+    """Say whether a key with these windows may sign neither at `now_s` nor ever after."""
+    return all(window.before_s is not None and window.before_s < now_s for window in windows)
+
+
 def allows(signer: Signer, namespace: str) -> bool:
     """Say whether `signer` may sign in `namespace`: patterns with `*` and `?`, those with `!` in front forbid."""
     if signer.namespaces is None:

@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 from ledger.core import revocations as revoked
 from ledger.core.revocations import Revocations, read_revocations
-from ledger.core.signers import Window, parse_signers, trusted_keys
+from ledger.core.signers import Window, is_over, may_sign, parse_signers, trusted_keys
 from ledger.errors import FormatError, StoreError
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.store.pins import Pin
-from ledger.verify.chain import Held, Walked
+from ledger.verify.chain import Walked
+from ledger.verify.known import Held
 from ledger.verify.verdict import Findings
 
 COMMITTED = "HEAD:.ledger/allowed_signers"
@@ -57,7 +58,7 @@ class Covered(NamedTuple):
 def read_trust(repo: GitDir, option: str | None) -> Trust:
     """Return what this repository and this machine say of trust. Raises StoreError for a named file that cannot be read."""
     named = option or _configured(repo)
-    given = None if named is None else _read_named(named, repo)
+    given = None if named is None else read_signers(os.path.join(repo.work_tree or repo.git_dir, named))
     signers = _read_committed(repo, COMMITTED)
     committed = None if signers is None else _committed_keys(signers)
     lines = _read_committed(repo, COMMITTED_REVOCATIONS)
@@ -127,13 +128,13 @@ def check_windows(walked: Walked, trust: Trust, covered: Iterable[Covered], now_
         windows = keys.get(held.public_key)
         if windows is None or end <= held.seq:
             continue  # whether it is trusted at all is judge_trust's question; a key that signed nothing claims no time
-        strange = next((at for at in (held.first_at, held.last_at) if not _is_inside(windows, _seconds(at))), None)
+        strange = next((at for at in (held.first_at, held.last_at) if at and not may_sign(windows, seconds_of(at))), None)
         if strange is not None:
             message = "the key signed an entry outside the time in which it may, by the entry's own claim"
-            findings.add("key.window", walked.log, held.seq, message, _say(windows), strange)
-        elif (held, end) == spans[-1] and _has_expired(windows, now_s) and not _is_covered(windows, walked.size, covered):
+            findings.add("key.window", walked.log, held.seq, message, say_windows(windows), strange)
+        elif (held, end) == spans[-1] and is_over(windows, now_s) and not _is_covered(windows, walked.size, covered):
             message = "the key in force may sign no more, and nobody saw all of the log while it might"
-            findings.add("key.expired", walked.log, walked.size - 1, message, _say(windows), held.fingerprint)
+            findings.add("key.expired", walked.log, walked.size - 1, message, say_windows(windows), held.fingerprint)
 
 
 def _spans(walked: Walked) -> list[tuple[Held, int]]:
@@ -142,24 +143,17 @@ def _spans(walked: Walked) -> list[tuple[Held, int]]:
     return [(held, min(end, walked.size)) for held, end in zip(walked.keys, ends, strict=True)] if walked.keys else []
 
 
-def _is_inside(windows: tuple[Window, ...], at_s: int) -> bool:
-    return any(window.holds(at_s) for window in windows)
-
-
 def _is_covered(windows: tuple[Window, ...], size: int, covered: Iterable[Covered]) -> bool:
-    return any(seen.size >= size and _is_inside(windows, seen.at_s) for seen in covered)
+    return any(seen.size >= size and may_sign(windows, seen.at_s) for seen in covered)
 
 
-def _has_expired(windows: tuple[Window, ...], now_s: int) -> bool:
-    return all(window.before_s is not None and window.before_s < now_s for window in windows)
-
-
-def _seconds(at: str) -> int:
+def seconds_of(at: str) -> int:
     """Return the whole seconds since 1970 of an entry's `at`, whose form was checked."""
     return timegm((int(at[:4]), int(at[5:7]), int(at[8:10]), int(at[11:13]), int(at[14:16]), int(at[17:19])))
 
 
-def _say(windows: tuple[Window, ...]) -> str:
+def say_windows(windows: tuple[Window, ...]) -> str:
+    """Return when a key may sign, in words."""
     return " or ".join(f"{_say_time(window.after_s)} to {_say_time(window.before_s)}" for window in windows)
 
 
@@ -172,8 +166,8 @@ def _configured(repo: GitDir) -> str | None:
     return os.fsdecode(value.rstrip(b"\n")) or None
 
 
-def _read_named(named: str, repo: GitDir) -> Keys:
-    path = os.path.join(repo.work_tree or repo.git_dir, named)
+def read_signers(path: str) -> Keys:
+    """Return the keys in a file of allowed signers. Raises StoreError where it cannot be read or is malformed."""
     try:
         with open(path, "rb") as file:
             return trusted_keys(parse_signers(file.read(MAX_BYTES).decode("utf-8")))

@@ -46,6 +46,8 @@ RULES: dict[str, Rule] = {
     "key.window": _INVALID,
     "key.expired": _INCOMPLETE,
     "signature.bad": _INVALID,
+    "proof.form": _INVALID,
+    "proof.mismatch": _INVALID,
     "payload.mismatch": _INVALID,
     "payload.missing": _INCOMPLETE,
     "commit.mismatch": _INVALID,

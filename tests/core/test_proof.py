@@ -20,7 +20,7 @@ from ledger.core.sshsig import ENTRY_NAMESPACE, fingerprint, format_public_key
 from ledger.errors import FormatError, TrustError
 
 SPEC = Path(__file__).resolve().parents[2] / "docs" / "spec"
-EXAMPLE = (SPEC / "proof.md").read_text("utf-8").partition("## 3. Worked example")[2]
+EXAMPLE = (SPEC / "proof.md").read_text("utf-8").partition("## 4. Worked example")[2]
 PAGE_RECORDS = [
     line.strip().encode() for line in (SPEC / "entry.md").read_text("utf-8").splitlines() if line.startswith('    {"entry":{"a')
 ]

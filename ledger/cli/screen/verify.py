@@ -45,7 +45,7 @@ def render_verify(report: Report) -> None:
             out.print()
             out.print(Text(title, style=f"bold {look}"))
             for finding in found:
-                out.print(_finding(finding, look), soft_wrap=True)
+                out.print(finding_text(finding, look), soft_wrap=True)
     _print_coverage(report)
     out.print()
     out.print(Text("Not checked, or not to be known", style="bold"))
@@ -84,7 +84,8 @@ def _anchored(log: LogReport) -> str:
     return f"up to {log.anchored_size} by commit {log.anchors[0].where[:12]}{more}"
 
 
-def _finding(finding: Finding, look: str) -> Text:
+def finding_text(finding: Finding, look: str) -> Text:
+    """Return a finding as a line or two, its code in the style `look`."""
     where = f" {finding.log[:12]}" if finding.log else ""
     where += f"/{finding.seq}" if finding.log and finding.seq is not None else ""
     text = Text.assemble("  ", (finding.code, look), (where, "dim"), f" {safe(finding.message)}")
