@@ -13,7 +13,7 @@ import click
 from ledger.cli.lookup import entry_json, find_log
 from ledger.cli.main import Place
 from ledger.index.search import Query
-from ledger.trace.logs import Log, Logs
+from ledger.trace.logs import Log
 
 _is_time = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{3})?)?)?Z?)?)?)?").fullmatch
 
@@ -50,7 +50,7 @@ def command(
     if raw and as_json:
         raise click.UsageError("--raw and --json exclude each other")
     query = Query(**{**wanted, "since": _time(wanted["since"]), "until": _time(wanted["until"])})
-    with Logs(place.state(), place.clone()) as logs:
+    with place.logs() as logs:
         log = find_log(logs, prefix)
         seqs = _limited(_matching(log, query, grep, newest_first=not (reverse or raw)), limit)
         if raw:

@@ -21,6 +21,11 @@ _is_prefix = re.compile(r"[0-9a-f]{1,32}").fullmatch
 
 def find_log(logs: Logs, prefix: str | None) -> Log:
     """Return the log whose name begins with `prefix`, or this clone's. Raises UsageError where that is none or several."""
+    if prefix is None and not logs.own_name:
+        if len(logs.sealed) != 1:
+            found = ", ".join(name[:12] for name in logs.sealed[:5])
+            raise click.UsageError(f"this clone has no log of its own; name one of {len(logs.sealed)}: {found}")
+        prefix = logs.sealed[0]
     if prefix is None:
         own = logs.own()
         if own is None:
@@ -33,7 +38,7 @@ def find_log(logs: Logs, prefix: str | None) -> Log:
         raise click.UsageError(f"{prefix!r} names no log: {found}")
     log = logs.named(names[0])
     if log is None:
-        raise NoLedger(f"the journal of {names[0]} is gone", remedy="restore it from a backup")
+        raise NoLedger(f"neither journal nor seals of {names[0]} are here", remedy="restore it from a backup")
     return log
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -16,6 +16,9 @@ from ledger import __version__
 from ledger.errors import LedgerError, NoLedger, NoRepository, StoreError
 from ledger.repo.gitdir import GitDir, find_repository
 from ledger.store.state import Clone, find_clone, find_state
+
+if TYPE_CHECKING:
+    from ledger.trace.logs import Logs
 
 COMMANDS = {
     "init": "Start recording in this repository: key, log, git hooks, agent hooks.",
@@ -65,6 +68,18 @@ class Place(NamedTuple):
         if clone is None:
             raise NoLedger(f"{self.repository().common_dir} has no ledger on this machine", remedy="start one with `ledger init`")
         return clone
+
+    def logs(self) -> Logs:
+        """Return the logs that can be read here. Raises NoLedger where `init` never ran and no sealed log is here."""
+        from ledger.repo.commits import root_commits
+        from ledger.trace.logs import Logs
+
+        repo, clone = self.repository(), self.clone_if_any()
+        logs = Logs(self.state(), clone, () if clone is not None else root_commits(repo), repo=repo)
+        if clone is None and not logs.sealed:
+            message = f"{repo.common_dir} has no ledger on this machine, and no sealed log"
+            raise NoLedger(message, remedy="start one with `ledger init`, or take what others have with `ledger sync`")
+        return logs
 
     def clone_if_any(self) -> Clone | None:
         """Return the clone map of the repository here, or None where `init` never ran."""

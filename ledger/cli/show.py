@@ -18,7 +18,7 @@ from ledger.core.sshsig import ENTRY_NAMESPACE, format_armoured
 from ledger.errors import FormatError
 from ledger.repo.gitdir import GitDir
 from ledger.store.state import read_regular_file
-from ledger.trace.logs import Log, Logs
+from ledger.trace.logs import Log
 
 _is_plain = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*").fullmatch
 
@@ -35,7 +35,7 @@ def command(place: Place, entry: str, form: str | None, payload: str | None) -> 
     """Show the entry named ENTRY: <log>/<seq>, or <seq> in this clone's log. The beginning of a log's name is enough."""
     if form is not None and payload is not None:
         raise click.UsageError(f"--{form} and --payload exclude each other")
-    with Logs(place.state(), place.clone()) as logs:
+    with place.logs() as logs:
         log, seq, data = find_entry(logs, entry)
         if form == "raw":
             _write(data + b"\n")

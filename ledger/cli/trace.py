@@ -28,8 +28,8 @@ def command(place: Place, commit: str, as_json: bool, no_verify: bool, svg: str 
     oid = resolve_commit(repo, commit)
     if oid is None:
         raise click.UsageError(f"{commit!r} names no commit here")
-    verdict = "unchecked" if no_verify else _verdict(repo, place.state())
-    with Logs(place.state(), clone, root_commits(repo) if clone is None else ()) as logs:
+    verdict, uncounted = ("unchecked", []) if no_verify else _verdict(repo, place.state())
+    with Logs(place.state(), clone, root_commits(repo) if clone is None else (), repo=repo, without=uncounted) as logs:
         trace = build_trace(repo, logs, oid, verdict)
     from ledger.cli import screen
     from ledger.cli.screen.trace import export_trace, render_trace
@@ -42,11 +42,12 @@ def command(place: Place, commit: str, as_json: bool, no_verify: bool, svg: str 
         render_trace(trace)
 
 
-def _verdict(repo: GitDir, state: str) -> str:
-    """Return the verifier's verdict on the logs of this repository, or `unchecked` where it could not check."""
+def _verdict(repo: GitDir, state: str) -> tuple[str, list[str]]:
+    """Return the verifier's verdict (`unchecked` where it could not check), and the logs that it does not count."""
     from ledger.verify.verifier import Options, verify_repository
 
     try:
-        return str(verify_repository(repo, state, Options()).verdict)
+        report = verify_repository(repo, state, Options())
     except LedgerError:
-        return "unchecked"
+        return "unchecked", []
+    return report.verdict, [finding.log for finding in report.findings if finding.code == "log.uncounted" and finding.log]

@@ -9,11 +9,15 @@ from typing import Any
 from ledger.core.entry import Entry, hash_record, parse_record
 from ledger.core.payload import commit_payload
 from ledger.core.trailer import Head
-from ledger.errors import FormatError, StoreError
+from ledger.errors import FormatError, RepoError, StoreError
 from ledger.index.search import LogIndex, open_index
+from ledger.repo.gitdir import GitDir
+from ledger.repo.seals import list_tips, read_prefix
 from ledger.store.reader import JournalReader
 from ledger.store.state import Clone, journal_path
 from ledger.trace.model import Gone, Words
+
+MAX_LOGS = 5_000  # on one repository's refs
 
 
 class Log:
@@ -100,14 +104,26 @@ class Log:
 
 
 class Logs:
-    """The logs that may know a commit of one clone: its own, and those of this state folder that share a root commit with it.
+    """The logs that may know a commit of one clone: its own, those of this state folder that share a root commit with it, and
+    those that are sealed on refs of `repo`, apart from the ones in `without`, which nobody vouches for.
 
     Of a clone without a log (`clone` is None) the `roots` are the root commits that count. Use as a context manager. `missing` are
     sentences about logs that should be here and are not.
     """
 
-    def __init__(self, state: str, clone: Clone | None, roots: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        state: str,
+        clone: Clone | None,
+        roots: Collection[str] = (),
+        *,
+        repo: GitDir | None = None,
+        without: Collection[str] = (),
+    ) -> None:
         self.state = state
+        self._repo = repo
+        tips = {} if repo is None else list_tips(repo, f"{read_prefix(repo)}/logs", MAX_LOGS)
+        self._sealed = {log: tip for log, tip in tips.items() if log not in without}
         self.own_name = "" if clone is None else clone.log
         self._repository_roots = frozenset(roots)
         self.missing: list[str] = []
@@ -122,16 +138,33 @@ class Logs:
             if log is not None:
                 log.close()
 
+    @property
+    def sealed(self) -> list[str]:
+        """The names of the logs on this repository's refs, apart from those that nobody vouches for."""
+        return list(self._sealed)
+
     def named(self, name: str) -> Log | None:
-        """Return the log called `name`, or None where this machine has no journal of it. Raises StoreError where it is damaged."""
+        """Return the log called `name`, from its journal or else from its seals, or None where neither is here.
+
+        Raises StoreError where it is damaged, RepoError where git fails.
+        """
         if name not in self._open:
-            self._open[name] = _open_log(self.state, name)
+            self._open[name] = _open_log(self.state, name) or self._open_sealed(name)
         return self._open[name]
+
+    def _open_sealed(self, name: str) -> Log | None:
+        tip = self._sealed.get(name)
+        if tip is None or self._repo is None:
+            return None
+        from ledger.index.copies import open_copy  # it reads seals as the verifier does, which a journal's reader needs not
+
+        return _build_log(name, open_copy(self._repo, name, tip))
 
     def own(self) -> Log | None:
         """Return this clone's log, or None (with a sentence in `missing`) where its journal is gone."""
         if not self.own_name:
-            self._miss("This clone has no log on this machine: `ledger init` never ran here.")
+            if not self._sealed:
+                self._miss("This clone has no log on this machine: `ledger init` never ran here.")
             return None
         log = self.named(self.own_name)
         if log is None:
@@ -139,16 +172,17 @@ class Logs:
         return log
 
     def names(self) -> list[str]:
-        """Return the names of all logs in the state folder, this clone's first."""
+        """Return the names of all logs in the state folder and on refs, this clone's first."""
         try:
             found = sorted(os.listdir(os.path.join(self.state, "logs")))
         except OSError:
             found = []
         others = [name for name in found if name != self.own_name and os.path.exists(journal_path(self.state, name))]
+        others += [name for name in self._sealed if name != self.own_name and name not in others]
         return [self.own_name, *others] if self.own_name else others
 
     def related(self) -> list[Log]:
-        """Return this clone's log and those that share a root commit with it, or that it succeeded."""
+        """Return this clone's log, those that share a root commit with it, or that it succeeded, and those sealed here."""
         if self._related is None:
             own = self.own()
             genesis = own.entry(0) if own is not None else None
@@ -158,14 +192,14 @@ class Logs:
             lost = own is None and self.own_name != ""
             for name in self.names():
                 log = self._try(name) if name != self.own_name else None
-                if log is not None and (lost or name in before or _roots(log) & shared):
+                if log is not None and (lost or name in before or name in self._sealed or _roots(log) & shared):
                     self._related.append(log)
         return self._related
 
     def _try(self, name: str) -> Log | None:
         try:
             return self.named(name)
-        except StoreError as error:
+        except (RepoError, StoreError) as error:
             self._miss(f"The log {name} could not be read ({error.message}).")
             return None
 
@@ -178,7 +212,10 @@ def _open_log(state: str, name: str) -> Log | None:
     path = journal_path(state, name)
     if not os.path.exists(path):
         return None
-    reader = JournalReader(path)
+    return _build_log(name, JournalReader(path))
+
+
+def _build_log(name: str, reader: JournalReader) -> Log:
     try:
         return Log(name, reader, open_index(reader, name))
     except BaseException:
