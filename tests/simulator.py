@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ledger.core.canonical import format_canonical, parse_canonical
-from ledger.core.ed25519 import public_key_of, sign_sshsig
+from ledger.core.checkpoint import Checkpoint, format_origin, sign_checkpoint
+from ledger.core.ed25519 import public_key_of, sign_message, sign_sshsig
 from ledger.core.entry import GENESIS_PREV, VERSION, format_record, hash_record, log_id, parse_record
+from ledger.core.merkle import Frontier, hash_leaf
 from ledger.core.payload import commit_payload
 from ledger.core.sshsig import ENTRY_NAMESPACE, ROTATION_NAMESPACE, fingerprint, format_armoured, format_public_key
 from ledger.core.trailer import Head, format_head
@@ -128,6 +130,15 @@ class LogSimulator:
     def sign(self, members: Mapping[str, Any], key: str | None = None) -> bytes:
         """Return the record of `members`, signed by `key` or by the one in force."""
         return _sign(members, self.seeds[key or self.key])
+
+    def note(self, size: int, records: Sequence[bytes] | None = None, *, seed: bytes | None = None, log: str = "") -> bytes:
+        """Return the signed checkpoint of the first `size` of `records`, by the key that signs the next one, or by `seed`."""
+        records = self._records if records is None else records
+        frontier = Frontier()
+        frontier.extend(map(hash_leaf, records[:size]))
+        seed = seed or self.seeds[parse_record(records[size]).entry.key if size < len(records) else self.key]
+        checkpoint = Checkpoint(format_origin(log or self.name), size, frontier.root())
+        return sign_checkpoint(checkpoint, public_key_of(seed), lambda message: sign_message(seed, message))
 
     def fork(self, seq: int, kind: str = "prompt.submitted", **more: Any) -> list[bytes]:
         """Return another history of this log: the records below `seq`, and then one that this log does not have."""

@@ -28,12 +28,13 @@ class Break(NamedTuple):
 
 
 class Chain:
-    """The state of a log up to some record: how many there are, the last one's hash, and which key signs next."""
+    """The state of a log up to some record: how many there are, the last one's hash, its version, and which key signs next."""
 
     def __init__(self, log: str, check_signature: CheckSignature) -> None:
         self.log = log
         self.size = 0
         self.head = GENESIS_PREV
+        self.version = 0
         self.public_key: bytes | None = None
         self.key: str | None = None
         self._check_signature = check_signature
@@ -49,6 +50,11 @@ class Chain:
             breaks.append(Break("chain.seq", "records are missing or out of order", str(self.size), str(entry.seq)))
         if entry.prev != self.head:
             breaks.append(Break("chain.prev", "the record before this one is not the one it names", entry.prev, self.head))
+        if entry.v < self.version:
+            message = "an entry of an older version follows a newer one"
+            breaks.append(Break("version.downgrade", message, str(self.version), str(entry.v)))
+        else:
+            self.version = entry.v
         if (entry.seq == 0) != (entry.kind == "log.opened"):
             found = f"{entry.kind} at {entry.seq}"
             breaks.append(Break("genesis.kind", "only the genesis is log.opened", "log.opened at 0", found))

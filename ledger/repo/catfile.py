@@ -51,11 +51,26 @@ class ObjectReader:
         if self._check is None:
             self._check = _Batch(self._repo, "--batch-check")
         found: list[Info | None] = []
-        for start in range(0, len(names), _CHUNK):
-            chunk = names[start : start + _CHUNK]
+        while len(found) < len(names):
+            chunk = names[len(found) : len(found) + _CHUNK]
             self._check.ask(chunk)
-            found += [_parse_info(self._check.line()) for _ in chunk]
+            before = len(found)
+            while len(found) < before + len(chunk) and (line := self._check.read_line()) is not None:
+                found.append(_parse_info(line))
+            if len(found) < before + len(chunk):
+                # Git ends where an object is missing that a partial clone was promised: it is not here, the next may be.
+                self._check.close()
+                self._check = _Batch(self._repo, "--batch-check")
+                if len(found) == before and self._is_broken():
+                    raise RepoError("git cat-file ended early", remedy="run `git fsck`")
+                found.append(None)
         return found
+
+    def _is_broken(self) -> bool:
+        """Say whether git cannot even say of an object that never was that it is not here."""
+        assert self._check is not None
+        self._check.ask(["0" * 40])
+        return self._check.read_line() is None
 
     def read(self, oid: str, limit: int) -> bytes | None:
         """Return the content of the object `oid`, or None where it is not here, or larger than `limit` bytes."""
@@ -102,11 +117,16 @@ class _Batch:
         except BrokenPipeError:
             pass  # reading its answer says so
 
-    def line(self) -> bytes:
+    def read_line(self) -> bytes | None:
+        """Return git's next line, or None where git ended."""
         line = self._answers.readline()
-        if not line.endswith(b"\n"):
+        return line[:-1] if line.endswith(b"\n") else None
+
+    def line(self) -> bytes:
+        line = self.read_line()
+        if line is None:
             raise RepoError("git cat-file ended early", remedy="run `git fsck`")
-        return line[:-1]
+        return line
 
     def exactly(self, size: int) -> bytes:
         data = self._answers.read(size)

@@ -91,10 +91,11 @@ class JournalReader:
         row = self._one("SELECT salt, bytes FROM payload WHERE seq = ? AND name = ?", (seq, name))
         return None if row is None else Payload(bytes(row[0]), bytes(row[1]))
 
-    def payloads(self) -> Iterator[tuple[int, str, bytes, bytes]]:
-        """Yield (seq, name, salt, bytes) of every payload that is here, in the order of seq and name."""
+    def payloads(self, start: int | None = None) -> Iterator[tuple[int, str, bytes, bytes]]:
+        """Yield (seq, name, salt, bytes) of every payload that is here, or from seq `start` on, in the order of seq and name."""
+        condition, values = ("", ()) if start is None else ("WHERE seq >= ?", (start,))
         try:
-            yield from self._db.execute("SELECT seq, name, salt, bytes FROM payload ORDER BY seq, name")
+            yield from self._db.execute(f"SELECT seq, name, salt, bytes FROM payload {condition} ORDER BY seq, name", values)
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
 

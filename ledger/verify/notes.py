@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -22,6 +23,16 @@ class RecordedCommit(NamedTuple):
     parents: Any
 
 
+class Seen(NamedTuple):
+    """A `log.seen`: what this log's writer saw of another log. All of it is the entry's words: any type."""
+
+    seq: int
+    log: Any
+    size: Any
+    root: Any
+    checkpoint: Any
+
+
 class Notes:
     """Looks at each entry of one log, in order, and keeps the few that matter later."""
 
@@ -30,6 +41,7 @@ class Notes:
         self.commits: list[RecordedCommit] = []
         self.disowned: set[tuple[str, str]] = set()  # (commit, trailer line's value)
         self.erased: set[tuple[int, str]] = set()  # (seq, payload name)
+        self.seen: list[Seen] = []
         self._gaps: list[int] = []
         self._unknown: dict[str, list[int]] = {}
         self._reopened: list[int] = []
@@ -67,6 +79,30 @@ class Notes:
         for seq, latest, at in self._backwards[:MAX_NAMED]:
             findings.add("time.backwards", log, seq, "the clock went back by more than a day", latest, at)
 
+    def dump(self) -> dict[str, Any]:
+        """Return what was gathered as JSON data, for a later run that goes on from here."""
+        return {
+            "commits": [list(commit) for commit in self.commits],
+            "disowned": sorted(map(list, self.disowned)),
+            "erased": sorted(map(list, self.erased)),
+            "seen": [list(seen) for seen in self.seen],
+            "gaps": self._gaps,
+            "unknown": self._unknown,
+            "reopened": self._reopened,
+            "paused": self._paused,
+            "backwards": [list(item) for item in self._backwards],
+        }
+
+    def load(self, value: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned."""
+        self.commits = [RecordedCommit(*item) for item in value["commits"]]
+        self.disowned = {(commit, line) for commit, line in value["disowned"]}
+        self.erased = {(seq, name) for seq, name in value["erased"]}
+        self.seen = [Seen(*item) for item in value["seen"]]
+        self._gaps, self._reopened, self._paused = list(value["gaps"]), list(value["reopened"]), value["paused"]
+        self._unknown = {kind: list(seqs) for kind, seqs in value["unknown"].items()}
+        self._backwards = [(seq, latest, at) for seq, latest, at in value["backwards"]]
+
     def _take_gap(self, entry: Entry) -> None:
         self._gaps.append(entry.seq)
 
@@ -82,6 +118,10 @@ class Notes:
             if type(trailer) is dict and trailer.get("genuine") is False and type(trailer.get("line")) is str and type(oid) is str:
                 self.disowned.add((oid, trailer["line"]))
 
+    def _take_seen(self, entry: Entry) -> None:
+        body = entry.body
+        self.seen.append(Seen(entry.seq, body.get("log"), body.get("size"), body.get("root"), body.get("checkpoint")))
+
     def _take_opening(self, entry: Entry) -> None:
         if entry.seq:
             self._reopened.append(entry.seq)
@@ -95,6 +135,7 @@ class Notes:
 
 _TAKERS = {
     "log.opened": Notes._take_opening,
+    "log.seen": Notes._take_seen,
     "gap.noted": Notes._take_gap,
     "recording.paused": Notes._take_pause,
     "recording.resumed": Notes._take_pause,

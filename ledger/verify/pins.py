@@ -15,7 +15,7 @@ def check_pin(walked: Walked, pin: Pin | None, findings: Findings) -> None:
         message = f"the log went back: on {pin.at} it had more records than now"
         findings.add("pin.rollback", walked.log, None, message, f"at least {pin.size} records", f"{walked.size} records")
         return
-    found = walked.hashes.at(pin.size - 1)
+    found = walked.hash_at(pin.size - 1)
     if found != pin.hash:
         message = f"the log has another record here than on {pin.at}"
         findings.add("pin.mismatch", walked.log, pin.size - 1, message, pin.hash, found or "no record")

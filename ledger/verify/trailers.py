@@ -79,7 +79,7 @@ def check_lines(
         if line.head is None or line.head.log != log:
             continue
         seq, expected = line.head.seq, line.head.hash
-        found = walked.hashes.at(seq)
+        found = walked.hash_at(seq)
         if found == expected:
             if line.commit in pushed:
                 anchors.append(Anchor("commit", seq + 1, line.commit))

@@ -23,6 +23,7 @@ from ledger.verify import trailers as trailer_lines
 from ledger.verify.chain import Walked, walk
 from ledger.verify.commits import check_commits, check_roots
 from ledger.verify.coverage import measure_coverage
+from ledger.verify.known import Wanted
 from ledger.verify.notes import Notes
 from ledger.verify.pins import check_pin
 from ledger.verify.signatures import EverySignature, SomeSignatures
@@ -78,7 +79,8 @@ def verify_repository(repo: GitDir, state: str, options: Options) -> Report:
     trust = read_trust(repo, options.trust)
     known = pin_store.read_pins(state)
     objects = Objects(repo)
-    checked = _walk_all(state, own, lines, options, findings)
+    wanted = _wanted(lines, known, head)
+    checked = _walk_all(state, own, lines, options, findings, wanted)
     ours = {own, *(line.head.log for line in lines if line.head is not None)}
     for log, item in checked.items():
         _check_log(item, repo, objects, trust, known.get(log), findings, ours=log in ours)
@@ -102,7 +104,12 @@ def verify_repository(repo: GitDir, state: str, options: Options) -> Report:
 
 
 def _walk_all(
-    state: str, own: str | None, lines: list[trailer_lines.Line], options: Options, findings: Findings
+    state: str,
+    own: str | None,
+    lines: list[trailer_lines.Line],
+    options: Options,
+    findings: Findings,
+    wanted: dict[str, set[int]],
 ) -> dict[str, _Checked]:
     """Walk this clone's log, those that trailers name, and their predecessors, as far as their journals are here."""
     named = dict.fromkeys(line.head.log for line in lines if line.head is not None)
@@ -113,14 +120,24 @@ def _walk_all(
         path = places.journal_path(state, log)
         if log in checked or not os.path.exists(path):
             continue
-        checked[log] = _walk(path, log, options, findings)
+        checked[log] = _walk(path, log, options, findings, Wanted(wanted.get(log, set())))
         predecessor = _predecessor(checked[log].walked)
+        if predecessor is not None:
+            wanted.setdefault(predecessor.log, set()).add(predecessor.seq)
         if predecessor is not None:
             todo.append(predecessor.log)
     return checked
 
 
-def _walk(path: str, log: str, options: Options, findings: Findings) -> _Checked:
+def _wanted(lines: list[trailer_lines.Line], pins: dict[str, Pin], head: Head | None) -> dict[str, set[int]]:
+    wanted: dict[str, set[int]] = {log: {pin.size - 1} for log, pin in pins.items()}
+    for named in (head, *(line.head for line in lines)):
+        if named is not None:
+            wanted.setdefault(named.log, set()).add(named.seq)
+    return wanted
+
+
+def _walk(path: str, log: str, options: Options, findings: Findings, wanted: Wanted) -> _Checked:
     notes = Notes(log)
 
     def report_bad(seq: int) -> None:
@@ -130,10 +147,12 @@ def _walk(path: str, log: str, options: Options, findings: Findings) -> _Checked
         total = journal.count()
         if options.full:
             signatures = EverySignature(report_bad, lambda done: options.progress("signatures", done, total))
-            walked = walk(journal, log, findings, signatures, notes)
+            walked = walk(journal, log, findings, signatures, notes, wanted=wanted)
         else:
             step = options.progress
-            walked = walk(journal, log, findings, SomeSignatures(report_bad), notes, lambda done: step("records", done, total))
+            walked = walk(
+                journal, log, findings, SomeSignatures(report_bad), notes, lambda done: step("records", done, total), wanted=wanted
+            )
     notes.report(findings)
     return _Checked(walked, notes)
 
@@ -171,9 +190,9 @@ def _check_predecessors(checked: dict[str, _Checked], findings: Findings) -> Non
         before = checked.get(named.log)
         if before is None:
             findings.add("predecessor.absent", log, 0, f"the log {named.log}, which this one continues, is not on this machine")
-        elif before.walked.hashes.at(named.seq) != named.hash:
+        elif before.walked.hash_at(named.seq) != named.hash:
             message = f"the log {named.log}, which this one continues, has another record {named.seq}"
-            findings.add("predecessor.mismatch", log, 0, message, named.hash, before.walked.hashes.at(named.seq) or "no record")
+            findings.add("predecessor.mismatch", log, 0, message, named.hash, before.walked.hash_at(named.seq) or "no record")
 
 
 def _check_head(repo: GitDir, own: str, head: Head | None, item: _Checked | None, findings: Findings) -> None:
@@ -185,7 +204,7 @@ def _check_head(repo: GitDir, own: str, head: Head | None, item: _Checked | None
     if head.log != own:
         findings.add("head.mismatch", own, None, "the head file names another log", own, head.log)
     elif item is not None:
-        found = item.walked.hashes.at(head.seq)
+        found = item.walked.hash_at(head.seq)
         if found != head.hash:
             message = "the head file names another record than the log has"
             findings.add("head.mismatch", own, head.seq, message, found or "no record", head.hash)

@@ -301,3 +301,16 @@ def test_the_break_says_what_was_expected_and_found() -> None:
     (only,) = chain.follow(stranger, "f" * 64)
     assert (only.code, only.expected, only.found) == ("key.unexpected", sim.key, stranger.key)
     assert only.expected == fingerprint(parse_public_key(sim.public_key))
+
+
+def test_a_version_never_goes_down() -> None:
+    """Behind an entry of a newer version, one of an older version is a break; the newest that was met stays what counts."""
+    sim = make_log(None)
+    chain = Chain(sim.name, check_sshsig)
+    versions = [1, 1, 2, 1, 2, 3, 2]
+    found = []
+    for v, data in zip(versions, sim.records(), strict=False):
+        entry = parse_record(data).entry._replace(v=v)
+        breaks = chain.follow(entry, hash_record(data), None if entry.seq else sim.name)
+        found += [(entry.seq, each.code, each.expected, each.found) for each in breaks]
+    assert found == [(3, "version.downgrade", "2", "1"), (6, "version.downgrade", "3", "2")]

@@ -9,7 +9,9 @@ from typing import Any
 
 from simulator import LogSimulator, PayloadRow, write_journal
 
+from ledger.core.seal import IDENTITY, format_segment
 from ledger.repo.gitdir import find_repository
+from ledger.repo.seals import hash_tree, write_seal
 from ledger.store import state as places
 from ledger.verify.verdict import Report
 from ledger.verify.verifier import Options, verify_repository
@@ -41,6 +43,26 @@ class Scene:
         records = self.sim.records() if records is None else records
         rows = self.sim.payload_rows() if payloads is None else payloads
         write_journal(path, log or self.sim.name, records, rows)
+
+    def put_seal(self, note: bytes, segment: bytes, *parents: str) -> str:
+        """Store a commit of a seal's form, whatever is in it, and return its id; no ref moves."""
+        tree, data = hash_tree(note, segment, "sha1")
+        who = f"{IDENTITY} 1767323045 +0000"
+        lines = [f"tree {tree}", *(f"parent {oid}" for oid in parents), f"author {who}", f"committer {who}", "", "seal", ""]
+        return write_seal(self.repo, note, segment, data, "\n".join(lines).encode(), "sha1")
+
+    def seal(self, *sizes: int, records: Sequence[bytes] | None = None, tip: str = "", start: int = 0) -> str:
+        """Seal the log, or other `records` of it, up to each of `sizes` in turn, on top of `tip`; return the last commit."""
+        records = self.sim.records() if records is None else list(records)
+        for size in sizes or (len(records),):
+            note = self.sim.note(size, records)
+            tip = self.put_seal(note, format_segment(records[start:size]), *([tip] if tip else []))
+            start = size
+        return tip
+
+    def set_ref(self, oid: str, log: str = "", prefix: str = "refs/ledger") -> None:
+        """Let the log's ref name `oid`."""
+        self.sandbox.git("update-ref", f"{prefix}/logs/{log or self.sim.name}", oid, cwd=self.path)
 
     def verify(self, **options: Any) -> Report:
         """Verify the repository as the command does."""
