@@ -179,6 +179,10 @@ class Recorder:
         self.wants_seal = False
         return sealed
 
+    def signer(self) -> keys.Signer:
+        """Return who signs this log now. Raises KeyUnavailable."""
+        return self._signer_of(self._open_journal())
+
     def is_against(self, tip: str) -> bool:
         """Say whether the commits behind `tip` hold a checkpoint of this log's key that its journal does not bear out."""
         from ledger.recording import sealing
