@@ -1,22 +1,24 @@
 #!/usr/bin/env python3
-"""A second verifier of one log, written from docs/spec/entry.md alone.
+"""A second verifier of one log, or of one proof file, written from the pages of docs/spec alone.
 
 It shares no code with the package, so that a mistake there does not verify itself. It needs Python 3.11, the `cryptography`
 package and, with --repo, git. Every record is checked fully: form, links, the key in force, its signature; payloads that are
 present; and, with --repo, what git says about roots, recorded commits and the trailers in commit messages.
 
     verify_independent.py LOG [--name HEX32] [--repo DIR] [--trust ALLOWED_SIGNERS] [--head LOG/SEQ/HASH] [--json]
+    verify_independent.py PROOF --trust ALLOWED_SIGNERS [--witness KEY]... [--repo DIR] [--json]
 
-LOG is a file with one record a line ("-": standard input), or the SQLite journal of a log.
+LOG is a file with one record a line ("-": standard input), or the SQLite journal of a log. PROOF is a file whose name ends in
+.tlog-proof, or that begins as one does. With --repo the revocations that are committed there count.
 
 Verdicts: `invalid` (bytes, links, signatures, keys, roots, commit facts or payloads are wrong), `diverged` (a head or trailer
 names another record at a place that the log has), `incomplete` (a head or trailer names a record beyond the log, the history is
-too shallow to hold the roots, or a journal lacks a payload that no entry says was erased), `consistent`. The worst one found is
-the answer.
+too shallow to hold the roots, a journal lacks a payload that no entry says was erased, or the last key may sign no more),
+`consistent`. The worst one found is the answer. A good proof that a known witness cosigned is `anchored`.
 
-Exit: 0 consistent, 1 any other verdict, 2 usage, 3 could not check.
+Exit: 0 consistent or anchored, 1 any other verdict, 2 usage, 3 could not check.
 
-Sections cited as "§" are those of docs/spec/entry.md.
+Sections cited as "§" are those of docs/spec/entry.md, those of checkpoint.md, proof.md and verify.md are named.
 """
 
 import argparse
@@ -30,6 +32,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote
@@ -259,6 +262,17 @@ def decode_base64(text: str) -> bytes | None:
     return data if base64.b64encode(data).decode() == text else None
 
 
+def is_raw_signed(key: bytes, signature: bytes, message: bytes) -> bool:
+    """Say whether `signature` is that of `key`, a sound one, over `message` itself (RFC 8032)."""
+    if len(signature) != 64 or not is_sound_key(key):
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
 def is_signed(key: bytes, signature: bytes, namespace: bytes, message: bytes) -> bool:
     """Say whether `signature` (64 bytes) is the SSHSIG signature of `message` by `key`."""
     digest = hashlib.sha512(message).digest()
@@ -416,13 +430,103 @@ def check_entry_form(entry: dict[str, Any]) -> None:
         raise Refused("record.form", f"cause {entry['cause']} is not an earlier entry")
 
 
+# --- When a key counts: verify.md, section 4 --------------------------------------------------------------------------------
+
+WINDOW_TIME = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:([0-9]{2})([0-9]{2})([0-9]{2})?)?Z?")
+REVOCATION = re.compile(r"(SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048])[ \t]+(\*|[0-9a-f]{32}/(?:0|[1-9][0-9]{0,15}))")
+MAX_REVOCATIONS = 10_000
+
+
+class Window(NamedTuple):
+    """The first and the last second, since 1970, in which a key may sign; None where there is no such end."""
+
+    after: int | None
+    before: int | None
+
+
+Windows = list[Window]
+
+
+def is_in(windows: Windows, at: int) -> bool:
+    """Say whether any of `windows` holds the second `at`."""
+    return any((after is None or after <= at) and (before is None or at <= before) for after, before in windows)
+
+
+def is_over(windows: Windows, now: int) -> bool:
+    """Say whether all of `windows` ended before `now`."""
+    return all(before is not None and before < now for _, before in windows)
+
+
+def parse_window_time(text: str) -> int | None:
+    """Return the second that `YYYYMMDD[HHMM[SS]][Z]` names, in UTC; None where it names none since 1970."""
+    match = WINDOW_TIME.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
+    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= calendar.monthrange(year, month)[1]:
+        return None
+    return calendar.timegm((year, month, day, hour, minute, second)) if hour < 24 and minute < 60 and second < 60 else None
+
+
+def second_of(at: str) -> int:
+    """Return the second since 1970 in which a time of § 3 lies."""
+    return calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+class Revocations:
+    """What `.ledger/revocations` says: from which seq on a key's signatures do not count in a log."""
+
+    def __init__(self, text: str = "") -> None:
+        self.positions: dict[tuple[str, str], int] = {}
+        self.everywhere: set[str] = set()
+        lines = [line.strip(" \t\r") for line in text.split("\n")]
+        for line in [line for line in lines if line and not line.startswith("#")][:MAX_REVOCATIONS]:
+            match = REVOCATION.fullmatch(line)
+            if match is None:
+                continue
+            if match[2] == "*":
+                self.everywhere.add(match[1])
+                continue
+            log, _, number = match[2].partition("/")
+            if int(number) <= MAX_INTEGER:
+                place = (match[1], log)
+                self.positions[place] = min(int(number), self.positions.get(place, MAX_INTEGER))
+
+    def counts(self, key: bytes, log: str, seq: int) -> bool:
+        """Say whether what `key` signed at `seq` of `log` counts."""
+        print_ = fingerprint(key)
+        return seq < self.positions.get((print_, log), 0 if print_ in self.everywhere else seq + 1)
+
+
+class Trusted(NamedTuple):
+    """The keys that may sign, each with its windows; None where every key may. And what was revoked."""
+
+    keys: dict[bytes, Windows] | None
+    revocations: Revocations
+
+
+class Span:
+    """What one key signed in a row: where it began, the first time claimed, and the latest."""
+
+    def __init__(self, key: bytes, seq: int) -> None:
+        self.key = key
+        self.seq = seq
+        self.first = ""
+        self.last = ""
+
+    def take(self, at: str) -> None:
+        """Go on with an entry that claims `at`."""
+        self.first = self.first or at
+        self.last = max(self.last, at)
+
+
 # --- The chain, § 6 and § 7 -----------------------------------------------------------------------------------------------
 
 
 class Chain:
     """Walks the records of one log in order and keeps what the later checks need."""
 
-    def __init__(self, findings: Findings, name: str | None, trusted: "frozenset[bytes] | None") -> None:
+    def __init__(self, findings: Findings, name: str | None, trusted: Trusted) -> None:
         self.findings = findings
         self.expected_name = name  # as the caller demands it
         self.trusted = trusted
@@ -436,6 +540,8 @@ class Chain:
         self.payloads: dict[tuple[int, str], tuple[str, int]] = {}  # (seq, name) → commitment, size
         self.erased: set[tuple[int, str]] = set()  # what a payload.erased names
         self.genesis: dict[str, Any] | None = None
+        self.spans: list[Span] = []
+        self.revoked = False  # the key in force, and reported
 
     def take(self, line: "Line") -> None:
         """Check the next record; a broken one is reported and the walk goes on behind it."""
@@ -478,6 +584,7 @@ class Chain:
             self.findings.add("log.id", seq, f"expected log {shown('' if seq == 0 else self.name)}, found {shown(entry['log'])}")
         if self.key is None:
             return
+        self._date(self.key, entry)
         if entry["key"] != fingerprint(self.key):
             self.findings.add("key.unexpected", seq, f"expected key {fingerprint(self.key)}, found {entry['key']}")
         if not is_signed(self.key, record.signature, b"ledger-entry", record.entry_bytes):
@@ -514,8 +621,30 @@ class Chain:
         self._check_trusted(new, entry["seq"])
 
     def _check_trusted(self, key: bytes, seq: int) -> None:
-        if self.trusted is not None and key not in self.trusted:
+        if self.trusted.keys is not None and key not in self.trusted.keys:
             self.findings.add("key.untrusted", seq, f"{fingerprint(key)} is not listed for ledger-entry")
+
+    def _date(self, key: bytes, entry: dict[str, Any]) -> None:
+        """Note the claimed time of an entry that `key` had to sign, and report where the key is revoked."""
+        if not self.spans or self.spans[-1].key != key:
+            self.spans.append(Span(key, entry["seq"]))
+            self.revoked = False
+        self.spans[-1].take(entry["at"])
+        if not self.revoked and not self.trusted.revocations.counts(key, self.name or "", entry["seq"]):
+            self.revoked = True
+            self.findings.add("key.revoked", entry["seq"], f"{fingerprint(key)} is revoked here")
+
+    def check_times(self, now: int) -> None:
+        """Report keys that signed outside their windows, and a last one that may sign no more (verify.md, section 4)."""
+        for span in self.spans:
+            windows = (self.trusted.keys or {}).get(span.key)
+            if windows is None:
+                continue
+            if not all(is_in(windows, second_of(at)) for at in (span.first, span.last)):
+                self.findings.add("key.window", span.seq, f"{fingerprint(span.key)} signed outside its windows")
+            elif span is self.spans[-1] and is_over(windows, now):
+                message = f"{fingerprint(span.key)} may sign no more, and nobody saw the log in time"
+                self.findings.add("key.expired", self.next_seq - 1, message, verdict="incomplete")
 
     def _collect(self, record: Record) -> None:
         entry, seq = record.entry, record.entry["seq"]
@@ -606,9 +735,6 @@ def check_payloads(connection: sqlite3.Connection, chain: Chain) -> None:
 _QUOTABLE = r'(?:"(?:[^"\\]|\\.)*"|[^\s"])+'
 SIGNER_LINE = re.compile(rf"({_QUOTABLE})\s+(?:({_QUOTABLE})\s+)?ssh-ed25519\s+([A-Za-z0-9+/=]+)(?:\s.*)?")
 OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?(?:,|$)')
-# Validity times are known and skipped: an entry's time is the signer's own claim, so a stolen key would choose one that suits.
-# Revocation is by position in the log.
-IGNORED_OPTIONS = frozenset(["valid-after", "valid-before"])
 
 
 def is_in_patterns(name: str, patterns: str) -> bool:
@@ -624,35 +750,51 @@ def is_in_patterns(name: str, patterns: str) -> bool:
     return found
 
 
-def may_sign_entries(options: str) -> bool:
-    """Say whether the options of an allowed_signers line let its key sign in the namespace ledger-entry."""
+def parse_window(options: str) -> Window | None:
+    """Return when the options of an allowed_signers line let its key sign in the namespace ledger-entry; None: never."""
     place, allowed = 0, True
+    ends: dict[str, int] = {}
     while place < len(options):
         match = OPTION.match(options, place)
         if match is None:
-            return False
+            return None
         name, value = match[1].lower(), match[2]
         if name == "namespaces" and value is not None:
             allowed = is_in_patterns("ledger-entry", value.replace('\\"', '"'))
-        elif name not in IGNORED_OPTIONS:  # cert-authority among them: its key signs certificates, not entries
-            return False
+        elif name in ("valid-after", "valid-before") and name not in ends and value is not None:
+            end = parse_window_time(value)
+            if end is None:
+                return None
+            ends[name] = end
+        else:  # cert-authority among them: its key signs certificates, not entries
+            return None
         place = match.end()
-    return allowed
+    window = Window(ends.get("valid-after"), ends.get("valid-before"))
+    empty = window.after is not None and window.before is not None and window.before <= window.after
+    return window if allowed and not empty else None
 
 
-def read_trusted(path: str) -> frozenset[bytes]:
+def read_trusted(path: str) -> dict[bytes, Windows]:
     """Return the Ed25519 keys that the allowed_signers file `path` lets sign entries; lines it does not understand add none."""
-    keys = set()
+    keys: dict[bytes, Windows] = {}
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             match = SIGNER_LINE.fullmatch(line.strip())
-            if match is None or line.lstrip().startswith("#") or not may_sign_entries(match[2] or ""):
+            window = None if match is None or line.lstrip().startswith("#") else parse_window(match[2] or "")
+            if match is None or window is None:
                 continue
             try:
-                keys.add(parse_public_key(f"ssh-ed25519 {match[3]}", "key.untrusted"))
+                keys.setdefault(parse_public_key(f"ssh-ed25519 {match[3]}", "key.untrusted"), []).append(window)
             except Refused:
                 continue
-    return frozenset(keys)
+    return keys
+
+
+def read_revocations(repo: str | None) -> Revocations:
+    """Return what is revoked in `.ledger/revocations` as committed at HEAD of `repo`; nothing where there is no such file."""
+    if repo is None:
+        return Revocations()
+    return Revocations(run_git(repo, "cat-file", "blob", "HEAD:.ledger/revocations", may_fail=True).decode("utf-8", "replace"))
 
 
 # --- What git says, § 4, § 6 and § 8 -----------------------------------------------------------------------------------------
@@ -815,15 +957,292 @@ def check_head(chain: Chain, head: str, where: str) -> None:
         chain.findings.add("trailer.mismatch", seq, message, verdict="diverged")
 
 
+# --- Proof files: proof.md, on checkpoint.md ------------------------------------------------------------------------------
+
+PROOF_HEADER = b"c2sp.org/tlog-proof@v1"
+PROOF_SUFFIX = ".tlog-proof"
+MAX_PROOF_SIZE = 2_000_000  # the largest record in base64, 53 hashes and the largest note are less
+MAX_NOTE_SIZE = 131_072
+MAX_PROOF_HASHES = 53
+LOG_SIGNATURE, COSIGNATURE = 1, 4
+
+
+class NoteKey(NamedTuple):
+    """A public key under a name, for signatures of one type (checkpoint.md, section 2)."""
+
+    name: str
+    type: int
+    key: bytes
+
+    @property
+    def id(self) -> bytes:
+        return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.type]) + self.key).digest()[:4]
+
+
+class Note(NamedTuple):
+    """A signed note's text, and of each signature the key's name and id, and the bytes behind the id."""
+
+    text: str
+    signatures: list[tuple[str, bytes, bytes]]
+
+
+class Proof(NamedTuple):
+    """The parts of a proof file, and of its checkpoint: the log, the size and the root."""
+
+    record: bytes
+    seq: int
+    hashes: list[bytes]
+    note: Note
+    log: str
+    size: int
+    root: bytes
+
+
+def malformed(message: str) -> Refused:
+    """Return the refusal of a proof file whose form is broken."""
+    return Refused("proof.form", message)
+
+
+def parse_decimal(text: str, most: int) -> int:
+    """Return the number `text`, of at most `most`; raise Refused for other spellings."""
+    if re.fullmatch(r"0|[1-9][0-9]{0,15}", text) is None or int(text) > most:
+        raise malformed(f"{shown(text)} is no number up to {most}")
+    return int(text)
+
+
+def parse_hash(text: str) -> bytes:
+    """Return the 32 bytes that `text` says; raise Refused."""
+    data = decode_base64(text)
+    if data is None or len(data) != 32:
+        raise malformed(f"{shown(text)} is not the base64 of a hash")
+    return data
+
+
+def is_key_name(name: str) -> bool:
+    """Say whether `name` may be the name of a note key."""
+    return 1 <= len(name.encode()) <= 256 and re.search(r"[\s+\x00-\x1f]", name) is None
+
+
+def parse_note(data: bytes) -> Note:
+    """Return the signed note that `data` is (checkpoint.md, section 2); raise Refused."""
+    try:
+        whole = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise malformed("the note is not UTF-8") from None
+    if len(data) > MAX_NOTE_SIZE or re.search(r"[\x00-\x09\x0b-\x1f]", whole) is not None:
+        raise malformed("the note is too large, or has a control character")
+    text, gap, block = whole.rpartition("\n\n")
+    lines = block.split("\n")
+    if not gap or lines[-1] != "" or not 1 <= len(lines) - 1 <= 100:
+        raise malformed("the note is not a text, an empty line and 1 to 100 signatures")
+    signatures = []
+    for line in lines[:-1]:
+        parts = line.split(" ")
+        value = decode_base64(parts[2]) if len(parts) == 3 else None
+        if value is None or parts[0] != "\u2014" or not is_key_name(parts[1]) or len(value) < 5:
+            raise malformed("a line of the note is no signature")
+        signatures.append((parts[1], value[:4], value[4:]))
+    return Note(text + "\n", signatures)
+
+
+def parse_proof(data: bytes) -> Proof:
+    """Return the parts of a proof file (proof.md, section 1); raise Refused."""
+    head, _, note_data = data.partition(b"\n\n")
+    lines = head.split(b"\n")
+    if len(data) > MAX_PROOF_SIZE or not head.isascii() or len(lines) < 3 or len(lines) > 3 + MAX_PROOF_HASHES:
+        raise malformed("not a header, extra, index and at most 53 hashes in ASCII, and an empty line")
+    if lines[0] != PROOF_HEADER or not lines[1].startswith(b"extra ") or not lines[2].startswith(b"index "):
+        raise malformed("not the header, extra and index, in this order")
+    record = decode_base64(lines[1][6:].decode())
+    if record is None or not 1 <= len(record) <= MAX_RECORD_SIZE:
+        raise malformed("extra is not the base64 of a record")
+    index = parse_decimal(lines[2][6:].decode(), MAX_INTEGER - 1)
+    hashes = [parse_hash(line.decode()) for line in lines[3:]]
+    note = parse_note(note_data)
+    said = note.text[:-1].split("\n")  # checkpoint.md, section 3
+    if not 3 <= len(said) <= 19 or "" in said:
+        raise malformed("the checkpoint is not an origin, a size, a root and up to 16 lines more")
+    prefix, _, log = said[0].partition("/")
+    if prefix != "git-ledger" or HEX32.fullmatch(log) is None:
+        raise malformed(f"the origin {shown(said[0])} is not that of a ledger's log")
+    return Proof(record, index, hashes, note, log, parse_decimal(said[1], MAX_INTEGER), parse_hash(said[2]))
+
+
+def climb(index: int, size: int, leaf: bytes, hashes: list[bytes]) -> bytes:
+    """Return the root of the tree of `size` leaves that has `leaf` at `index`, by an inclusion proof (RFC 6962 section 2.1.1)."""
+    if size == 1 or not hashes:
+        if size != 1 or hashes:
+            raise Refused("proof.mismatch", "the inclusion proof has too many hashes, or too few")
+        return leaf
+    split = 1 << ((size - 1).bit_length() - 1)
+    if index < split:
+        left, right = climb(index, split, leaf, hashes[:-1]), hashes[-1]
+    else:
+        left, right = hashes[-1], climb(index - split, size - split, leaf, hashes[:-1])
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def is_note_signed(key: NoteKey, text: str, data: bytes) -> bool:
+    """Say whether `data` is a signature of `key` on a note's text (checkpoint.md, sections 2 and 4)."""
+    if key.type == LOG_SIGNATURE:
+        return is_raw_signed(key.key, data, text.encode())
+    at = int.from_bytes(data[:8], "big")
+    return len(data) == 72 and at < 2**63 and is_raw_signed(key.key, data[8:], f"cosignature/v1\ntime {at}\n{text}".encode())
+
+
+def check_note(note: Note, keys: list[NoteKey]) -> list[tuple[NoteKey, bytes]]:
+    """Return the good signatures of known `keys`; raise Refused where one of a known key is bad, or the log's is missing."""
+    good = []
+    for name, key_id, data in note.signatures:
+        named = [key for key in keys if (key.name, key.id) == (name, key_id)]
+        found = [key for key in named if is_note_signed(key, note.text, data)]
+        if named and not found:
+            raise Refused("proof.mismatch", f"the signature of {shown(name)} is bad")
+        good += [(key, data) for key in found]
+    if not any(key.type == LOG_SIGNATURE for key, _ in good):
+        raise Refused("proof.mismatch", "no trusted key signed the checkpoint")
+    return good
+
+
+class Answer(NamedTuple):
+    """What a proof file shows; the last three are None where it shows nothing."""
+
+    findings: Findings
+    witnesses: dict[NoteKey, int]
+    proof: Proof | None
+    entry: dict[str, Any] | None
+
+    @property
+    def verdict(self) -> str:
+        return "anchored" if self.witnesses and self.findings.verdict == "consistent" else self.findings.verdict
+
+
+def check_proof(data: bytes, trusted: Trusted, witnesses: list[NoteKey], now: int) -> Answer:
+    """Check a proof file by the steps of proof.md, section 2."""
+    findings = Findings()
+    keys = trusted.keys or {}
+    try:
+        proof = parse_proof(data)
+        # 1. and 5.
+        origin = f"git-ledger/{proof.log}"
+        good = check_note(proof.note, [*(NoteKey(origin, LOG_SIGNATURE, key) for key in keys), *witnesses])
+        # 2.
+        if proof.seq >= proof.size:
+            raise Refused("proof.mismatch", f"a log of {proof.size} records has none at {proof.seq}")
+        if climb(proof.seq, proof.size, hashlib.sha256(b"\0" + proof.record).digest(), proof.hashes) != proof.root:
+            raise Refused("proof.mismatch", "the inclusion proof leads to another root")
+        # 3. and 4.
+        record = parse_record(proof.record)
+        signer = check_proven(record, proof, keys)
+    except Refused as refused:
+        findings.add("proof.form" if refused.code == "record.form" else refused.code, None, str(refused))
+        return Answer(findings, {}, None, None)
+    seen: dict[NoteKey, int] = {}
+    for key, signature in good:
+        if key.type == COSIGNATURE:
+            seen.setdefault(key, int.from_bytes(signature[:8], "big"))
+    times = [int.from_bytes(signature[:8], "big") for key, signature in good if key.type == COSIGNATURE]
+    signers = [key.key for key, _ in good if key.type == LOG_SIGNATURE]
+    check_counts(findings, proof, record.entry, signer, signers, trusted, times, now)
+    return Answer(findings, seen, proof, record.entry)
+
+
+def check_proven(record: Record, proof: Proof, keys: Iterable[bytes]) -> bytes:
+    """Return the trusted key that signed `record`, whose own words must fit the proof; raise Refused."""
+    entry = record.entry
+    if entry["seq"] != proof.seq:
+        raise Refused("proof.mismatch", f"the record is number {entry['seq']}, the proof says {proof.seq}")
+    if proof.log != (entry["log"] or hashlib.sha256(record.entry_bytes).hexdigest()[:32]):
+        raise Refused("proof.mismatch", "the record is of another log than the checkpoint")
+    for key in keys:
+        if fingerprint(key) == entry["key"] and is_signed(key, record.signature, b"ledger-entry", record.entry_bytes):
+            return key
+    raise Refused("proof.mismatch", f"no trusted key signed the record as {entry['key']}")
+
+
+def check_counts(
+    findings: Findings,
+    proof: Proof,
+    entry: dict[str, Any],
+    signer: bytes,
+    signers: list[bytes],
+    trusted: Trusted,
+    times: list[int],
+    now: int,
+) -> None:
+    """Report keys that were revoked, or used outside their windows (proof.md, section 2, steps 6 and 7)."""
+    keys, revocations = trusted.keys or {}, trusted.revocations
+    if not revocations.counts(signer, proof.log, proof.seq):
+        findings.add("key.revoked", proof.seq, f"{fingerprint(signer)}, which signed the record, is revoked")
+    if not is_in(keys[signer], second_of(entry["at"])):
+        findings.add("key.window", proof.seq, f"{fingerprint(signer)} signed outside its windows")
+    last = proof.size - 1
+    left = [key for key in signers if revocations.counts(key, proof.log, last)]
+    if not left:
+        findings.add("key.revoked", last, "the key that signed the checkpoint is revoked")
+    elif all(is_over(keys[key], now) and not any(is_in(keys[key], at) for at in times) for key in left):
+        message = "the key that signed the checkpoint may sign no more, and no known witness saw it in time"
+        findings.add("key.expired", last, message, verdict="incomplete")
+
+
+def is_proof_file(path: str) -> bool:
+    """Say whether `path` is meant to be a proof file (proof.md, section 3)."""
+    if path == "-" or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as stream:
+        return path.endswith(PROOF_SUFFIX) or stream.read(len(PROOF_HEADER)) == PROOF_HEADER
+
+
+def witness_form(text: str) -> NoteKey:
+    """Return the witness's key that `text` says (checkpoint.md, section 2)."""
+    name, _, rest = text.partition("+")
+    key_id, _, encoded = rest.partition("+")
+    data = decode_base64(encoded)
+    if data is None or len(data) != 33 or data[0] != COSIGNATURE or not is_key_name(name):
+        raise argparse.ArgumentTypeError("expected NAME+ID+BASE64 of a key that cosigns")
+    key = NoteKey(name, COSIGNATURE, data[1:])
+    if key.id.hex() != key_id:
+        raise argparse.ArgumentTypeError(f"the key's id is {key.id.hex()}")
+    return key
+
+
+def verify_proof(options: argparse.Namespace) -> Answer:
+    """Check the proof file that `options` name."""
+    if options.trust is None:
+        raise CouldNotCheck("a proof says nothing without --trust")
+    trusted = Trusted(read_trusted(options.trust), read_revocations(options.repo))
+    with open(options.log, "rb") as stream:
+        data = stream.read(MAX_PROOF_SIZE + 1)
+    return check_proof(data, trusted, options.witness, int(time.time()))
+
+
+def render_proof(answer: Answer, as_json: bool) -> str:
+    """Return what a proof shows, for people or as one line of JSON."""
+    value: dict[str, Any] = dict.fromkeys(["log", "seq", "kind", "at", "size", "root", "key"])
+    if answer.proof is not None and answer.entry is not None:
+        value |= {name: answer.entry[name] for name in ("seq", "kind", "at", "key")}
+        value |= {"log": answer.proof.log, "size": answer.proof.size, "root": base64.b64encode(answer.proof.root).decode()}
+    names = [key.name for key in answer.witnesses]
+    findings = [{name: part for name, part in found._asdict().items() if name != "verdict"} for found in answer.findings.kept]
+    if as_json:
+        return json.dumps({"verdict": answer.verdict, **value, "witnesses": names, "findings": findings})
+    lines = [answer.verdict]
+    if value["log"] is not None:
+        lines.append(f"entry {value['log']}/{value['seq']} of {value['size']} records, {value['kind']}, signed by {value['key']}")
+        lines += [f"cosigned by {shown(name)}" for name in names]
+    return "\n".join([*lines, *(f"{found['severity']}: {found['code']}: {found['message']}" for found in findings)])
+
+
 # --- The door ---------------------------------------------------------------------------------------------------------------
 
 
 def verify(options: argparse.Namespace) -> Chain:
     """Check the log that `options` name; return the walked chain with all findings."""
     # 1. whom to trust  2. the records  3. the payloads that came with them  4. the head that must exist  5. git
-    trusted = read_trusted(options.trust) if options.trust is not None else None
-    chain = Chain(Findings(), options.name, trusted)
+    keys = read_trusted(options.trust) if options.trust is not None else None
+    chain = Chain(Findings(), options.name, Trusted(keys, read_revocations(options.repo)))
     read_log(options.log, chain)
+    chain.check_times(int(time.time()))
     if chain.size == 0:
         chain.findings.add("genesis.kind", None, "the log is empty, so it has no genesis")
     if options.head is not None and options.head.split("/")[0] != chain.name:
@@ -871,12 +1290,13 @@ def head_form(text: str) -> str:
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """Return the options; exit 2 where they are wrong."""
-    parser = argparse.ArgumentParser(description="Check one log from its records alone.")
-    parser.add_argument("log", metavar="LOG", help="records, one a line (- for standard input), or a SQLite journal")
+    parser = argparse.ArgumentParser(description="Check one log from its records alone, or one proof file.")
+    parser.add_argument("log", metavar="LOG", help="records, one a line (- for standard input), a SQLite journal, or a proof file")
     parser.add_argument("--name", type=hex32, help="the name that the log must have")
     parser.add_argument("--repo", metavar="DIR", help="check against this git repository")
     parser.add_argument("--trust", metavar="ALLOWED_SIGNERS", help="the keys that may sign")
     parser.add_argument("--head", type=head_form, metavar="LOG/SEQ/HASH", help="a record that must exist")
+    parser.add_argument("--witness", type=witness_form, action="append", default=[], metavar="KEY", help="a witness of a proof")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
 
@@ -912,6 +1332,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Verify what the command line names, print the answer, return the exit code."""
     options = parse_arguments(arguments)
     try:
+        if is_proof_file(options.log):
+            answer = verify_proof(options)
+            print(render_proof(answer, options.json))
+            return 0 if answer.verdict in ("consistent", "anchored") else 1
         chain = verify(options)
     except (CouldNotCheck, OSError, ValueError, sqlite3.Error, MemoryError, RecursionError) as error:
         print(f"could not check: {shown(str(error) or type(error).__name__, 300)}", file=sys.stderr)

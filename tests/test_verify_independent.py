@@ -237,7 +237,7 @@ def test_a_torn_newline_is_no_damage(sim: LogSimulator, tmp_path: Path, capsys: 
 def test_every_flipped_byte_is_invalid(seq: int, sim: LogSimulator) -> None:
     """Whichever byte of a genesis, a prompt or a rotation changes, the log is invalid."""
     for place in range(len(sim.records()[seq])):
-        chain = independent.Chain(independent.Findings(), None, None)
+        chain = independent.Chain(independent.Findings(), None, independent.Trusted(None, independent.Revocations()))
         data = b"\n".join(simulator.flip(sim.records(), seq, place, place % 8)[: seq + 2])
         for line in independent.read_lines(io.BytesIO(data)):
             chain.take(line)
@@ -344,8 +344,8 @@ GOOD_LINES = {
     "an upper-case option": 'ledger-x NAMESPACES="ledger-entry" {key}',
     "principals in quotes": '"ledger x,*@example.invalid" {key}',
     "several principals": "a@example.invalid,ledger-x {key}",
-    "an expired key": 'ledger-x valid-before="20200101",namespaces="ledger-entry" {key}',
-    "a key of the future": 'ledger-x namespaces="ledger-entry",valid-after="29990101Z" {key}',
+    "a window": 'ledger-x valid-after="202601011200",namespaces="ledger-entry",valid-before="29990101" {key}',
+    "one of two windows": 'ledger-x valid-before="20200101Z" {key}\nledger-x valid-after="20260102000000Z" {key}',
     "white space": "   ledger-x \t {key}   ",
     "carriage return": "ledger-x {key}\r",
 }
@@ -363,6 +363,16 @@ BAD_LINES = {
     "no principal": "{key}",
     "another key type": "ledger-x ecdsa-sha2-nistp256 {key}",
     "a broken key": "ledger-x ssh-ed25519 AAAA{key}",
+    "no time": 'ledger-x valid-before="2999" {key}',
+    "a day that is none": 'ledger-x valid-before="29990230" {key}',
+    "two ends": 'ledger-x valid-before="29990101",valid-before="29990102" {key}',
+    "an empty window": 'ledger-x valid-after="20260101",valid-before="20260101" {key}',
+}
+WINDOWS = {  # the log's entries claim the first seconds of 2026-01-02
+    "over before": ('valid-before="20200101"', "invalid", ["key.window"] * 2),
+    "not begun": ('valid-after="29990101Z"', "invalid", ["key.window"] * 2),
+    "over in between": ('valid-before="20260102000007"', "invalid", ["key.window"]),
+    "over by now": ('valid-before="20260103"', "incomplete", ["key.expired"]),
 }
 
 
@@ -376,7 +386,7 @@ def trust_file(tmp_path: Path, line: str, keys: list[str]) -> Path:
 
 @pytest.mark.parametrize("case", GOOD_LINES)
 def test_trusted_keys(case: str, sim: LogSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lines that let a key sign entries, in all the ways OpenSSH writes them. Validity times do not count."""
+    """Lines that let a key sign entries, in all the ways OpenSSH writes them."""
     trust = trust_file(tmp_path, GOOD_LINES[case], signers(sim))
     assert ask(capsys, sim.write_lines(tmp_path / "log"), "--trust", trust) == ("consistent", [], 0)
 
@@ -386,6 +396,14 @@ def test_untrusted_keys(case: str, sim: LogSimulator, tmp_path: Path, capsys: py
     """Lines that do not let a key sign entries leave both keys of the log untrusted."""
     trust = trust_file(tmp_path, BAD_LINES[case], signers(sim))
     assert ask(capsys, sim.write_lines(tmp_path / "log"), "--trust", trust) == ("invalid", ["key.untrusted"] * 2, 1)
+
+
+@pytest.mark.parametrize("case", WINDOWS)
+def test_windows_of_keys(case: str, sim: LogSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A claimed time outside its key's window is invalid; behind the last key's window nobody vouches for the end."""
+    options, verdict, codes = WINDOWS[case]
+    trust = trust_file(tmp_path, f"ledger-x {options} {{key}}", signers(sim))
+    assert ask(capsys, sim.write_lines(tmp_path / "log"), "--trust", trust) == (verdict, codes, 1)
 
 
 def test_every_key_in_force_must_be_trusted(sim: LogSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
