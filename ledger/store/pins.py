@@ -1,24 +1,34 @@
 """Pins: what this machine last verified of every log it has met, kept outside the repositories (docs/spec/journal.md).
 
 A pin says: this log had at least `size` records, and record `size` − 1 hashed to `hash`. Whoever shows less, or another record
-there, shows another history. Beside the pins lies the digest of the trust file that the repository had committed then.
+there, shows another history. Beside the pins lie
+
+    trust   the digest of the trust files that the repository had committed then
+    met     which logs were here, by repository: one that is gone now was removed
+    healed  logs whose ref was gone or had gone back, and was put back: verify goes on saying so
+
+and, in files of their own, what a next run need not verify again (`read_verified`): those only save time.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ledger.errors import StoreCorrupt
 from ledger.store.sqlite import connect
-from ledger.store.state import make_folder
+from ledger.store.state import make_folder, read_regular_file, write_file
 
-_SCHEMA = """CREATE TABLE IF NOT EXISTS pin (
-  log TEXT PRIMARY KEY, size INTEGER NOT NULL, hash TEXT NOT NULL, key TEXT NOT NULL, at TEXT NOT NULL
-) WITHOUT ROWID"""
+_TABLES = {
+    "pin": "log TEXT PRIMARY KEY, size INTEGER NOT NULL, hash TEXT NOT NULL, key TEXT NOT NULL, at TEXT NOT NULL",
+    "trust": "log TEXT PRIMARY KEY, digest TEXT NOT NULL",
+    "met": "place TEXT NOT NULL, log TEXT NOT NULL, PRIMARY KEY (place, log)",
+    "healed": "log TEXT PRIMARY KEY, what TEXT NOT NULL, at TEXT NOT NULL",
+}
 _REMEDY = "move the file away; the next verify pins anew"
-_TRUST_SCHEMA = "CREATE TABLE IF NOT EXISTS trust (log TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID"
+_MAX_VERIFIED = 1 << 30
 
 
 class Pin(NamedTuple):
@@ -31,6 +41,13 @@ class Pin(NamedTuple):
     at: str
 
 
+class Healed(NamedTuple):
+    """A loss that was made good: in words what was lost, and when it was noticed last, as in an entry."""
+
+    what: str
+    at: str
+
+
 def pins_path(state: str) -> str:
     """Return the path of the pins."""
     return os.path.join(state, "pins.db")
@@ -38,46 +55,76 @@ def pins_path(state: str) -> str:
 
 def read_pins(state: str) -> dict[str, Pin]:
     """Return every pin by its log's name; none where nothing was verified yet. Raises StoreCorrupt."""
-    rows = _read(state, "SELECT log, size, hash, key, at FROM pin", ())
+    rows = _read(state, "pin", "SELECT log, size, hash, key, at FROM pin", ())
     for row in rows:
         if type(row[1]) is not int or any(type(text) is not str for text in (row[0], *row[2:])):  # SQLite takes any type anywhere
             raise StoreCorrupt(f"the pins {pins_path(state)} are damaged: {row!r}", remedy=_REMEDY)
     return {row[0]: Pin(*row) for row in rows}
 
 
-def write_pin(state: str, pin: Pin) -> None:
-    """Store `pin`, unless a larger one of its log is there already: a pin never goes back."""
-    _write(
-        state,
-        "INSERT INTO pin VALUES (?, ?, ?, ?, ?) ON CONFLICT (log) DO UPDATE SET size = excluded.size,"
-        " hash = excluded.hash, key = excluded.key, at = excluded.at WHERE excluded.size > pin.size",
-        pin,
-    )
+def write_pins(state: str, pins: Iterable[Pin], digest: str, place: str) -> None:
+    """Store what a good run at `place` found: the pins, and beside them the digest of the committed trust files.
 
-
-def read_trust(state: str, log: str) -> str | None:
-    """Return the SHA-256 of the trust file that was committed when `log` was last found good; empty where there was none.
-
-    None where `log` was never verified here. Raises StoreCorrupt.
+    A pin never goes back: where a larger one of its log is there, that stays.
     """
-    rows = _read(state, "SELECT digest FROM trust WHERE log = ?", (log,))
-    return str(rows[0][0]) if rows else None
+    pins = list(pins)
+    pin = (
+        "INSERT INTO pin VALUES (?, ?, ?, ?, ?) ON CONFLICT (log) DO UPDATE SET size = excluded.size,"
+        " hash = excluded.hash, key = excluded.key, at = excluded.at WHERE excluded.size > pin.size"
+    )
+    trust = "INSERT INTO trust VALUES (?, ?) ON CONFLICT (log) DO UPDATE SET digest = excluded.digest"
+    rows = [(pin, pins), (trust, [(each.log, digest) for each in pins])]
+    _write(state, [*rows, ("INSERT OR IGNORE INTO met VALUES (?, ?)", [(place, each.log) for each in pins])])
 
 
-def write_trust(state: str, log: str, digest: str) -> None:
-    """Remember the SHA-256, in hex, of the committed trust file beside the pin of `log`."""
-    _write(state, "INSERT INTO trust VALUES (?, ?) ON CONFLICT (log) DO UPDATE SET digest = excluded.digest", (log, digest))
+def read_trust(state: str) -> dict[str, str]:
+    """Return, by log, the SHA-256 of the trust files that were committed when it was last found good; empty where none were.
+
+    A log that was never verified here is not in it. Raises StoreCorrupt.
+    """
+    return {str(log): str(digest) for log, digest in _read(state, "trust", "SELECT log, digest FROM trust", ())}
 
 
-def _read(state: str, sql: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+def read_met(state: str, place: str) -> frozenset[str]:
+    """Return the logs that a good run at `place` counted. Raises StoreCorrupt."""
+    return frozenset(str(row[0]) for row in _read(state, "met", "SELECT log FROM met WHERE place = ?", (place,)))
+
+
+def note_healed(state: str, log: str, what: str, at: str) -> None:
+    """Remember that `what` was lost of a log's ref, and was put back at `at`. Raises StoreCorrupt."""
+    sql = "INSERT INTO healed VALUES (?, ?, ?) ON CONFLICT (log) DO UPDATE SET what = excluded.what, at = excluded.at"
+    _write(state, [(sql, [(log, what, at)])])
+
+
+def read_healed(state: str) -> dict[str, Healed]:
+    """Return the losses that were made good, by log. Raises StoreCorrupt."""
+    rows = _read(state, "healed", "SELECT log, what, at FROM healed", ())
+    return {str(log): Healed(str(what), str(at)) for log, what, at in rows}
+
+
+def read_verified(state: str, name: str) -> bytes | None:
+    """Return what an earlier run left under `name`, or None where there is nothing that can be read."""
+    return read_regular_file(_verified_path(state, name), _MAX_VERIFIED)
+
+
+def write_verified(state: str, name: str, data: bytes) -> None:
+    """Leave `data` for the next run under `name`, in the place of what was there. Raises StoreError."""
+    write_file(_verified_path(state, name), data)
+
+
+def _verified_path(state: str, name: str) -> str:
+    return os.path.join(state, "verified", name)
+
+
+def _read(state: str, table: str, sql: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
     path = pins_path(state)
     if not os.path.exists(path):
         return []
     try:
         db = connect(path, read_only=True)
         try:
-            if db.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('pin', 'trust')").fetchone()[0] < 2:
-                return []  # another process is just making the file
+            if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]:
+                return []  # another process is just making the file, or an older version made it
             return db.execute(sql, values).fetchall()
         finally:
             db.close()
@@ -85,16 +132,18 @@ def _read(state: str, sql: str, values: tuple[str, ...]) -> list[tuple[Any, ...]
         raise StoreCorrupt(f"the pins {path} cannot be read: {error}", remedy=_REMEDY) from error
 
 
-def _write(state: str, sql: str, values: tuple[object, ...]) -> None:
+def _write(state: str, changes: Iterable[tuple[str, Iterable[tuple[object, ...]]]]) -> None:
+    """Make all changes in one transaction, or none."""
     path = pins_path(state)
     make_folder(state)
     try:
         db = sqlite3.connect(path, timeout=5.0)
         try:
             with db:
-                db.execute(_SCHEMA)
-                db.execute(_TRUST_SCHEMA)
-                db.execute(sql, values)
+                for table, columns in _TABLES.items():
+                    db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns}) WITHOUT ROWID")
+                for sql, rows in changes:
+                    db.executemany(sql, rows)
         finally:
             db.close()
     except sqlite3.Error as error:

@@ -79,13 +79,14 @@ def verify_repository(repo: GitDir, state: str, options: Options) -> Report:
     trust = read_trust(repo, options.trust)
     known = pin_store.read_pins(state)
     objects = Objects(repo)
+    digests = pin_store.read_trust(state)
     wanted = _wanted(lines, known, head)
     checked = _walk_all(state, own, lines, options, findings, wanted)
     ours = {own, *(line.head.log for line in lines if line.head is not None)}
     for log, item in checked.items():
         _check_log(item, repo, objects, trust, known.get(log), findings, ours=log in ours)
         item.anchors = trailer_lines.check_lines(item.walked, lines, item.notes.disowned, pushed, findings)
-        check_digest(log, trust, pin_store.read_trust(state, log), findings)
+        check_digest(log, trust, digests.get(log), findings)
     trailer_lines.check_others(lines, {*checked, *([own] if own else [])}, findings)
     _check_predecessors(checked, findings)
     if own is not None:
@@ -251,15 +252,15 @@ def _count_files(folder: str) -> int:
 def _remember(state: str, logs: list[LogReport], checked: dict[str, _Checked], trust: Trust) -> None:
     """Pin what was found good. A state folder that cannot be written makes the next run no worse than this one was."""
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + "000Z"
+    good: list[Pin] = []
     for log in logs:
         walked = checked[log.log].walked if log.log in checked else None
-        if walked is None or log.verdict not in ("anchored", "consistent") or not walked.keys:
-            continue
-        try:
-            pin_store.write_pin(state, Pin(log.log, walked.size, walked.head, walked.keys[0].fingerprint, at))
-            pin_store.write_trust(state, log.log, trust.digest)
-        except StoreError:
-            return
+        if walked is not None and log.verdict in ("anchored", "consistent") and walked.keys:
+            good.append(Pin(log.log, walked.size, walked.head, walked.keys[0].fingerprint, at))
+    try:
+        pin_store.write_pins(state, good, trust.digest, "")
+    except StoreError:
+        return
 
 
 def _coverage(repo: GitDir, options: Options, checked: dict[str, _Checked]) -> Coverage:

@@ -572,6 +572,6 @@ def test_a_state_folder_that_cannot_be_written_still_verifies(scene: Scene, monk
     def refuse(*_: object) -> None:
         raise StoreError("read-only")
 
-    monkeypatch.setattr(pins, "write_pin", refuse)
+    monkeypatch.setattr(pins, "write_pins", refuse)
     assert scene.verify().verdict == "consistent"
     assert not os.path.exists(pins.pins_path(scene.state))
