@@ -1,4 +1,4 @@
-"""What every test may lean on: an environment of its own, and the two switches for slow, optional tests."""
+"""What every test may lean on: an environment of its own, and the three switches for slow, optional tests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 from sandboxes import Sandbox, make_sandbox
 
-_OPTIONAL = {"managers": "needs scripts/test --managers", "agents": "needs scripts/test --agents"}
+_OPTIONAL = {
+    "managers": "needs scripts/test --managers",
+    "agents": "needs scripts/test --agents",
+    "fuzz": "needs scripts/test --fuzz",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--managers` and `--agents`."""
+    """Add `--managers`, `--agents` and `--fuzz`."""
     parser.addoption("--managers", action="store_true", help="run real hook managers from npm and PyPI")
     parser.addoption("--agents", action="store_true", help="run real agent command lines against a model on loopback")
+    parser.addoption("--fuzz", action="store_true", help="run atheris, a guided fuzzer from PyPI, on the parsers")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
