@@ -77,12 +77,15 @@ def main(argv: list[str]) -> int:
 
 
 def _seal(recorder: Recorder) -> None:
-    """Have the log sealed. Whatever fails: the next seal takes what this one did not."""
+    """Have the log sealed. Whatever fails: the next seal takes what this one did not, and `ledger status` says what waits."""
     try:
-        if is_inline(recorder.repo):
-            recorder.seal()
-        else:
+        if not is_inline(recorder.repo):
             start_sealer(recorder.repo, recorder.state)
+            return
+    except (LedgerError, OSError):
+        return  # no git, or no process to be had: nobody asked for it to be done here and now
+    try:
+        recorder.seal()
     except Exception as error:
         message = error.message if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
         say(f"recorded, and not sealed yet ({message})")

@@ -22,6 +22,8 @@ _GIT_CONFIG = """\
 	defaultBranch = main
 [gc]
 	auto = 0
+[ledger]
+	seal = inline
 """
 
 

@@ -12,7 +12,7 @@ from ledger.errors import LedgerError
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.sync.exchange import Report, sync
-from ledger.sync.remote import choose_remote
+from ledger.sync.remote import choose_remote, is_configured
 
 _HOOK_PATIENCE_S = 30.0
 _STYLES = {
@@ -68,8 +68,8 @@ def _at_push(place: Place, remote: str | None) -> int:
     """Sync as a part of `git push`, which must not fail, nor wait for ever, on our account."""
     try:
         repo, state = place.repository(), place.state()
-        if place.clone_if_any() is None or _setting(repo) != "auto" or remote is None:
-            return 0
+        if remote is None or place.clone_if_any() is None or _setting(repo) != "auto" or not is_configured(repo, remote):
+            return 0  # a URL that somebody pushes to once is not where this repository's logs live
         report = sync(repo, state, remote, patience_s=_HOOK_PATIENCE_S)
     except LedgerError as error:
         click.echo(f"ledger: logs not exchanged: {error.message}", err=True)

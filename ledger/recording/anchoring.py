@@ -34,7 +34,7 @@ def anchor_tag(recorder: Recorder, name: str, target: str) -> Anchored:
     """Make the signed tag `name` on the commit `target`, and record it. Raises Refused where it cannot be."""
     repo = recorder.repo
     ref = f"refs/tags/{name}"
-    if not run_git(["check-ref-format", "--normalize", ref], cwd=repo.git_dir, check=False):
+    if name.startswith("-") or not run_git(["check-ref-format", "--normalize", ref], cwd=repo.git_dir, check=False):
         raise Refused(f"{name!r} is no name for a tag", remedy="see git-check-ref-format(1)")
     if run_git(["rev-parse", "--verify", "-q", ref], cwd=repo.git_dir, check=False):
         raise Refused(f"the tag {name} is there already", remedy="choose another name: an anchor is never moved")

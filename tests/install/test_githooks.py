@@ -15,7 +15,7 @@ from ledger.install import manifest as manifests
 from ledger.repo.gitdir import find_repository
 from ledger.repo.hookcheck import hooks_in_place
 
-OURS = ("prepare-commit-msg", "commit-msg", "post-commit", "post-merge", "post-rewrite")
+OURS = ("prepare-commit-msg", "commit-msg", "post-commit", "post-merge", "post-rewrite", "pre-push")
 
 
 def in_place(bench, repo):
@@ -45,7 +45,7 @@ def commit(bench, repo, message="subject", **env):
     return done.returncode, seen.read_text() if seen.exists() else ""
 
 
-def test_a_fresh_repository_gets_five_stubs_and_gives_them_back(bench, repo):
+def test_a_fresh_repository_gets_the_stubs_and_gives_them_back(bench, repo):
     """Samples stay, nothing else changes, and `deinit` leaves every file and mode as it was."""
     before = touched(repo)
     bench.install(repo)
@@ -219,7 +219,8 @@ def test_hooks_outside_the_repository_are_not_written_to(bench, repo):
     seen = bench.sandbox.home / "seen"
     bench.sandbox.git("push", "-q", str(remote), "main", cwd=repo, SEEN=str(seen))
     assert f"push {remote}" in seen.read_text() and "refs/heads/main" in seen.read_text()
-    assert len(bench.recorded()) == 1
+    first, second = bench.recorded()
+    assert first.endswith("git post-commit") and second.endswith(f"sync --at-push -- {remote}")
     bench.remove(repo)
     assert touched(repo, shared) == before
 

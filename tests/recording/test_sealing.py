@@ -26,8 +26,7 @@ from ledger.recording.sealing import Sealed
 
 @pytest.fixture
 def desk(sandbox: Any) -> Desk:
-    """A repository with a log whose hooks seal before they end."""
-    sandbox.git("config", "--global", "ledger.seal", "inline", cwd=sandbox.root)
+    """A repository with a log whose hooks seal before they end, as all in a sandbox do."""
     return Desk.begin(sandbox)
 
 
@@ -112,6 +111,7 @@ def test_many_records_become_several_segments(desk: Desk) -> None:
 def test_a_detached_sealer_ends_by_itself(sandbox: Any) -> None:
     """By default the seal is made by a process that the commit does not wait for, and whose output nobody has to drain."""
     desk = Desk.begin(sandbox)
+    desk.git("config", "ledger.seal", "detached")
     desk.commit("one", {"a": "1\n"})
     for _ in range(600):
         if desk.git("for-each-ref", ref(desk)):
@@ -131,7 +131,6 @@ def test_the_prefix_is_a_setting(desk: Desk, prefix: str) -> None:
 
 def test_sha256_repositories_are_sealed(sandbox: Any) -> None:
     """The object format of the repository changes nothing in a segment or a checkpoint."""
-    sandbox.git("config", "--global", "ledger.seal", "inline", cwd=sandbox.root)
     desk = Desk.begin(sandbox, sandbox.make_repo("wide", "--object-format=sha256", commit=True))
     desk.commit("one", {"a": "1\n"})
     assert check_ref(desk) == 2
