@@ -158,7 +158,7 @@ def test_a_working_directory_that_is_gone(sandbox: Sandbox, desk: Desk) -> None:
 
 def test_a_fifo_in_the_way_never_hangs_a_hook(desk: Desk, sandbox: Sandbox) -> None:
     """An agent can lay a FIFO where the recorder looks for git's files; opening one would wait for ever."""
-    desk.git("config", "ledger.seal", "detached")  # no git works here any more, so nothing can be sealed either
+    desk.git("config", "--global", "ledger.seal", "detached")  # no git works here any more, so nothing can be sealed either
     inner = desk.path / "inner"
     inner.mkdir()
     os.mkfifo(inner / ".git")
@@ -196,7 +196,7 @@ def test_a_fifo_in_the_way_never_hangs_a_hook(desk: Desk, sandbox: Sandbox) -> N
 
 def test_a_hostile_head_leads_nowhere(desk: Desk, sandbox: Sandbox) -> None:
     """`.git/HEAD` can be written by an agent: what it points at outside the refs never gets into the log."""
-    desk.git("config", "ledger.seal", "detached")  # no git works here any more, so nothing can be sealed either
+    desk.git("config", "--global", "ledger.seal", "detached")  # no git works here any more, so nothing can be sealed either
     secret = sandbox.home / "secret"
     secret.write_text("hunter2-hunter2\n")
     (desk.path / ".git/HEAD").write_text(f"ref: {os.path.relpath(secret, desk.path / '.git')}\n")
