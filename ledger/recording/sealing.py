@@ -93,17 +93,19 @@ def seal_log(
     tip, frontier, before = place.tip, place.frontier, place.frontier.size
     chunks: Iterator[Sequence[bytes]] = iter(chunk_records(_records(journal, before)))
     chunk = next(chunks, None)
-    if chunk is None and foreign is not None and tip is not None:
-        chunk = []  # nothing new, yet somebody's commit is in the way
-    while chunk is not None:
+    # An empty segment where nothing is new, yet somebody's commit is in the way.
+    while chunk is not None or (foreign is not None and tip is not None):
+        chunk = chunk or []
         start = frontier.size
         frontier.extend(map(hash_leaf, chunk))
         note = _sign(journal, signer, frontier)
         tree, tree_data = hash_tree(note, segment := format_segment(chunk), shape)
-        parents = tuple(oid for oid in (tip or foreign, foreign if tip else None) if oid)
+        # The first seal has no parent, whatever lay on the ref: by first parents a reader must come to our seals alone.
+        parents = tuple(oid for oid in (tip, foreign) if oid) if tip else ()
         message = f"Seal {start} to {frontier.size} of {journal.log}"
         commit = format_commit(SealCommit(tree, parents, at_s, message), signer.public_key, signer.sign)
-        tip, foreign = write_seal(repo, note, segment, tree_data, commit, shape), None
+        foreign = foreign if tip is None else None
+        tip = write_seal(repo, note, segment, tree_data, commit, shape)
         progress(frontier.size - before)
         chunk = next(chunks, None)
     if tip is not None and tip != place.at:

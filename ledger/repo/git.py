@@ -33,6 +33,7 @@ _CONNECTING = frozenset(
     """.split()
 )
 _SIGKILL = 9
+_MAX_SAID = 1 << 16  # bytes of standard error that are kept: a server can let git say a lot there
 PATIENCE_S = 8.0  # what a recorder lets git take: agents end a hook after 30 s, and what it was about to record is lost then
 
 
@@ -110,7 +111,7 @@ class Child:
 
         Raises RepoError, whatever `check`, when git has not ended `patience_s` after its start; it is killed then.
         """
-        size = 0
+        size = said = 0
         until = None if patience_s is None else self._started + patience_s
         texts: dict[int, list[bytes]] = {self.out: [], self._err: []}
         poll = select.poll()
@@ -130,9 +131,13 @@ class Child:
                     more = self._feed()
                 else:
                     chunk = os.read(descriptor, 1 << 16)
-                    texts[descriptor].append(chunk)
                     more = bool(chunk)
-                    size += len(chunk)
+                    if descriptor == self.out or said < _MAX_SAID:
+                        texts[descriptor].append(chunk)
+                    if descriptor == self.out:
+                        size += len(chunk)
+                    else:
+                        said += len(chunk)
                 if not more:
                     poll.unregister(descriptor)
                     os.close(descriptor)
@@ -141,8 +146,8 @@ class Child:
                 self._abandon(still_open)
                 return b"".join(texts[self.out])
         self.code = self._wait()
-        said = b"".join(texts[self._err]).decode("utf-8", "replace").strip()
-        self.complaint = said.splitlines()[0] if said else "no message"
+        complaint = b"".join(texts[self._err]).decode("utf-8", "replace").strip()
+        self.complaint = complaint.splitlines()[0] if complaint else "no message"
         if check and self.code != 0:
             raise RepoError(f"git {self._verb()} failed with {self.code}: {self.complaint}")
         return b"".join(texts[self.out])

@@ -197,12 +197,15 @@ def test_somebody_elses_commit_blocks_nobody(desk: Desk) -> None:
 
 
 def test_a_foreign_commit_before_the_first_seal_blocks_nobody(desk: Desk) -> None:
-    """A ref that somebody took before us is taken over; what lay there means nothing."""
+    """A ref that somebody took before us is taken over; by first parents a reader comes to our seals alone."""
     foreign = desk.git("commit-tree", "-m", "mine now", "HEAD^{tree}")
     desk.git("update-ref", ref(desk), foreign)
     sealed = seal(desk)
     assert sealed.foreign == foreign and sealed.size == 1
-    assert desk.git("log", "-1", "--format=%P", ref(desk)) == foreign
+    first, second = chain(desk)
+    assert desk.git("log", "-1", "--format=%P", ref(desk)).split() == [first, foreign]
+    assert desk.git("log", "-1", "--format=%P", first) == ""
+    assert check_ref(desk) == 1 and seal(desk).tip == second
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["loose ref", "packed ref"])
