@@ -27,14 +27,18 @@ def fuzz(name: str, limit: str, folder: Path) -> None:
     for number, seed in enumerate(target.seeds):
         (seeds / str(number)).write_bytes(seed)
     options = [limit, f"-max_len={MAX_INPUT_BYTES}", f"-artifact_prefix={folder}/found-", "-verbosity=0", str(seeds)]
-    atheris.Setup([sys.argv[0], *options], target.run)
+
+    def take(data: bytes) -> None:
+        target.run(data)  # atheris gives return values a meaning of their own
+
+    atheris.Setup([sys.argv[0], *options], take)
     atheris.Fuzz()
 
 
 def run(name: str, limit: str) -> bool:
     """Fuzz one target in a child and say whether nothing was found; what was is printed, input included."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--child", folder, "--limit", limit, name]
+        command = [sys.executable, __file__, "--child", folder, f"--limit={limit}", name]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         found = sorted(Path(folder).glob("found-*"))
         if done.returncode == 0 and not found:

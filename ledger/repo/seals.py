@@ -75,14 +75,19 @@ def read_prefix(repo: GitDir) -> str:
 
 
 def list_tips(repo: GitDir, root: str, limit: int) -> dict[str, str]:
-    """Return the tips of the refs below `root` that are named after logs: at most `limit`, in the order of their names."""
+    """Return the commits that the refs below `root` name, by the logs these are named after: at most `limit` refs are looked at."""
+    return {log: oid for log, (oid, kind) in list_objects(repo, root, limit).items() if kind == "commit"}
+
+
+def list_objects(repo: GitDir, root: str, limit: int) -> dict[str, tuple[str, str]]:
+    """Return id and type of what each ref below `root` that is named after a log names: at most the first `limit` refs."""
     asked = ["for-each-ref", f"--count={limit}", "--format=%(objectname) %(objecttype) %(refname)", f"{root}/"]
     found = {}
     for line in run_git(asked, cwd=repo.git_dir).decode("utf-8", "replace").splitlines():
         oid, kind, ref = line.split(" ", 2)
         log = ref.removeprefix(f"{root}/")
-        if kind == "commit" and is_hex(log, 32):
-            found[log] = oid
+        if is_hex(log, 32):
+            found[log] = (oid, kind)
     return found
 
 
@@ -197,14 +202,17 @@ def write_seal(repo: GitDir, note: bytes, segment: bytes, tree: bytes, commit: b
 def move_ref(repo: GitDir, ref: str, new: str, old: str | None, why: str) -> None:
     """Let `ref` name `new` where it names `old` now (None: where there is no such ref). Raises RepoError where it does not."""
     was = "0" * len(new) if old is None else old
-    run_git(["update-ref", "--create-reflog", "-m", f"ledger: {why}", ref, new, was], cwd=repo.git_dir, patience_s=60.0)
+    # --no-deref: where somebody made the ref a symbolic one, it is replaced, and what it led to stays as it is.
+    run_git(
+        ["update-ref", "--no-deref", "--create-reflog", "-m", f"ledger: {why}", ref, new, was], cwd=repo.git_dir, patience_s=60.0
+    )
 
 
 def edit_refs(repo: GitDir, new: Mapping[str, str], gone: Iterable[str] = ()) -> None:
     """Let each ref name its commit, wherever it was, and remove those that are `gone`: all of them, or none. Raises RepoError."""
     lines = [*(f"update {ref} {oid}" for ref, oid in new.items()), *(f"delete {ref}" for ref in gone)]
     if lines:
-        run_git(["update-ref", "--stdin"], cwd=repo.git_dir, input="".join(f"{line}\n" for line in lines).encode())
+        run_git(["update-ref", "--no-deref", "--stdin"], cwd=repo.git_dir, input="".join(f"{line}\n" for line in lines).encode())
 
 
 def is_ancestor(repo: GitDir, old: str, new: str) -> bool:
@@ -214,6 +222,12 @@ def is_ancestor(repo: GitDir, old: str, new: str) -> bool:
     child = start_git(["merge-base", "--is-ancestor", old, new], cwd=repo.git_dir)
     child.finish(check=False)
     return child.code == 0
+
+
+def has_object(repo: GitDir, oid: str) -> bool:
+    """Say whether the object `oid` is here, whatever it is."""
+    with ObjectReader(repo) as reader:
+        return reader.infos([oid])[0] is not None
 
 
 def has_commit(repo: GitDir, oid: str) -> bool:

@@ -1,7 +1,7 @@
 """One sync: seal, fetch into quarantine, judge, advance, witness, push; again where somebody else pushed meanwhile.
 
-    1. our own log is sealed
-    2. the remote says what it has; what is new to us is fetched into refs/ledger/incoming/<remote>/
+    1. the remote says what it has; what is new to us is fetched into refs/ledger/incoming/<remote>/
+    2. our own log is sealed, unless the remote has more of it than the journal: then a successor is opened (sign-once)
     3. each ref that came is judged (ledger.sync.incoming) and, where it is good, the local one advances
     4. `log.seen` entries are appended about the others, and sealed
     5. our own log is pushed, and others where the remote's ref is missing or behind; never forced
@@ -27,15 +27,18 @@ from ledger.errors import LedgerError, RepoError, StoreError
 from ledger.recorder import Recorder
 from ledger.recording.writer import format_at, now_ms
 from ledger.repo.gitdir import GitDir
-from ledger.repo.seals import edit_refs, is_ancestor, list_tips, move_ref, read_prefix
+from ledger.repo.seals import edit_refs, has_object, is_ancestor, list_objects, list_tips, move_ref, read_prefix
 from ledger.store import pins
 from ledger.store.lock import Lock
-from ledger.sync.incoming import Judged, judge
+from ledger.sync.incoming import Judged, find_genuine, judge
 from ledger.sync.remote import MAX_LOGS, Listing, Remote
 from ledger.sync.witness import witness
+from ledger.verify.known import GenuineSeal
 
 EVIDENCE = "refs/ledger/evidence"
 _ROUNDS = 6
+# What git, or a server, says of a push that met another one.
+_TOO_LATE = ("fetch first", "non-fast-forward", "lock", "incorrect old value", "failed to update ref")
 # (what is being done, how much of it is done, how much there is)
 Progress = Callable[[str, int, int], None]
 
@@ -104,15 +107,16 @@ class _Exchange:
         self._progress = progress
         self._said: dict[tuple[str, str], Change] = {}
         self._judged: dict[tuple[str, str, str | None], Judged] = {}
+        self._genuine: dict[tuple[str, str], GenuineSeal | None] = {}
         self._lost: set[str] = set()  # logs whose ref on the remote is missing, or went back
         self._report = Report(remote.name, None)
 
     def run(self) -> Report:
         """Do as the module says."""
         for number in range(_ROUNDS):
-            self._seal()
-            listing = self._remote.list_tips()
-            tips = self._take(listing)
+            known = list_tips(self._repo, f"refs/ledger/remotes/{self._remote.folder}", MAX_LOGS)
+            listing = self._remote.list_tips({*self._local(), *known})
+            tips = self._take(listing, known)
             self._witness()
             if not self._push or self._give(tips):
                 break
@@ -151,56 +155,103 @@ class _Exchange:
         if before is not None and self._own != before:
             self._say(before, "succeeded", None, f"its journal had gone back behind its own checkpoints; {self._own} continues it")
 
-    def _take(self, listing: Listing) -> dict[str, str]:
+    def _take(self, listing: Listing, known: dict[str, str]) -> dict[str, str]:
         """Fetch and judge what the remote has and we do not; return what it has. The remote's word for it is checked by git."""
         if listing.truncated:
             self._warn(f"{self._remote.name} has more refs of logs than anybody should: the rest is left alone")
-        local, tips = self._local(), dict(listing.tips)
-        known = list_tips(self._repo, f"refs/ledger/remotes/{self._remote.folder}", MAX_LOGS)
+        tips, local = dict(listing.tips), self._local()
         wanted = [log for log, tip in tips.items() if local.get(log) != tip and known.get(log) != tip]
-        for start in range(0, len(wanted), 500):
-            self._progress("logs fetched", start, len(wanted))
-            self._remote.fetch(wanted[start : start + 500])
-        came = list_tips(self._repo, f"refs/ledger/incoming/{self._remote.folder}", 2 * MAX_LOGS)
-        tips |= {log: came[log] for log in wanted if log in came}  # it may have moved on since it was asked
-        self._notice_losses(tips, known)
+        came = self._fetch(wanted, tips)
+        self._guard(tips, came)
+        self._seal()
+        local = self._local()
+        lost = self._notice_losses(tips, known)
         moved = [log for log in tips if local.get(log) != tips[log] and (log in came or known.get(log) == tips[log])]
         for number, log in enumerate(moved, 1):
             self._progress("logs verified", number, len(moved))
             self._settle(log, tips[log], local.get(log))
-        remembered = {self._remote.known(log): tips[log] for log in moved if known.get(log) != tips[log]}
-        remembered |= {self._remote.known(log): tip for log, tip in tips.items() if local.get(log) == tip != known.get(log)}
-        edit_refs(self._repo, remembered, [self._remote.incoming(log) for log in came])
+        self._remember(tips, known, {*moved, *(log for log in tips if local.get(log) == tips[log])} - lost)
         return tips
 
-    def _notice_losses(self, tips: dict[str, str], known: dict[str, str]) -> None:
+    def _fetch(self, wanted: list[str], tips: dict[str, str]) -> set[str]:
+        """Fetch the refs of `wanted`, put what they name now into `tips`, and return those that are here and are commits."""
+        for start in range(0, len(wanted), 500):
+            self._progress("logs fetched", start, len(wanted))
+            for log, reason in self._remote.fetch(wanted[start : start + 500]).items():
+                self._say(log, "refused", None, f"it could not be fetched: {reason}")
+        came: set[str] = set()
+        for log, (oid, kind) in list_objects(self._repo, f"refs/ledger/incoming/{self._remote.folder}", 2 * MAX_LOGS).items():
+            if log not in wanted:
+                continue  # an earlier run died
+            if kind == "commit":
+                tips[log] = oid  # it may have moved on since it was asked
+                came.add(log)
+            elif tips[log] == oid:
+                self._say(log, "refused", None, f"its ref names a {kind}, not a commit")
+        return came
+
+    def _remember(self, tips: dict[str, str], known: dict[str, str], logs: set[str]) -> None:
+        """Keep what the remote has, and clear the quarantine. Of what went back there, the better state is what is remembered."""
+        new = {self._remote.known(log): tips[log] for log in logs if known.get(log) != tips[log]}
+        gone = list_objects(self._repo, f"refs/ledger/incoming/{self._remote.folder}", 2 * MAX_LOGS)
+        edit_refs(self._repo, new, [self._remote.incoming(log) for log in gone])
+
+    def _guard(self, tips: dict[str, str], came: set[str]) -> None:
+        """Open a successor where the remote has a checkpoint of our own key that the journal does not bear out (sign-once).
+
+        Looked at before anything is sealed: a whole machine that was set back has no other way to know.
+        """
+        log = self._own
+        if self._recorder is None or log is None or log not in came:
+            return
+        try:
+            if self._recorder.is_against(tips[log]):
+                self._recorder.succeed()
+                self._say(log, "succeeded", None, f"the remote has more of it than its journal; {self._own} continues it")
+        except LedgerError as error:
+            self._warn(f"our own log could not be compared with {self._remote.name}: {error.message}")
+
+    def _notice_losses(self, tips: dict[str, str], known: dict[str, str]) -> set[str]:
+        """Say what the remote had and has no more, and return these logs."""
+        lost = set()
         for log, before in known.items():
             now = tips.get(log)
             if now is None:
-                self._lost.add(log)
+                lost.add(log)
                 self._warn(f"{self._remote.name} no longer has the log {log}: its ref was deleted")
-            elif now != before and not is_ancestor(self._repo, before, now):
-                self._lost.add(log)
+            elif now != before and has_object(self._repo, now) and not is_ancestor(self._repo, before, now):
+                lost.add(log)
                 self._warn(f"the ref of the log {log} on {self._remote.name} went back, or was replaced")
+        self._lost |= lost
+        return lost
 
     def _settle(self, log: str, tip: str, local: str | None) -> None:
         """Judge one ref that came, and let the local one advance where it may."""
-        if log == self._own and self._settle_own(log, tip, local):
+        if log == self._own:
+            self._settle_own(log, tip, local)
             return
         judged = self._judge(log, tip, local)
         if judged.strays:
             self._say(log, "foreign", None, f"{judged.strays} commits of somebody else lie on its ref; they count for nothing")
         if judged.how in ("new", "advanced") and judged.tip is not None:
-            try:
-                move_ref(self._repo, format_ref(self._prefix, log), judged.tip, local, f"sync with {self._remote.folder}")
+            if self._move(log, judged.tip, local):
                 self._say(log, judged.how, judged.size)
-            except RepoError:
-                pass  # somebody moved it at the same moment: the next round looks again
+        elif judged.how == "behind" and not is_ancestor(self._repo, tip, local or ""):
+            self._say(log, "rejected", None, "other commits lie on its ref; without force only its writer can put it right")
         elif judged.how == "fork":
             self._keep_evidence(log, tip)
             self._say(log, "fork", judged.size, f"{judged.reason}; both are kept, the other under {EVIDENCE}/{log}/")
-        elif judged.how == "refused":
-            self._say(log, "refused", judged.size, judged.reason)
+        if judged.how == "refused" or judged.lacks:
+            self._say(log, "refused", judged.size, judged.reason or judged.lacks)
+
+    def _move(self, log: str, new: str, old: str | None) -> bool:
+        """Move the local ref of a log; false where somebody did at the same moment: the next round, or run, looks again."""
+        try:
+            move_ref(self._repo, format_ref(self._prefix, log), new, old, f"sync with {self._remote.folder}")
+        except RepoError as error:
+            self._warn(f"the ref of the log {log} could not be moved: {error.message}")
+            return False
+        return True
 
     def _judge(self, log: str, tip: str, local: str | None) -> Judged:
         key = (log, tip, local)
@@ -208,27 +259,14 @@ class _Exchange:
             self._judged[key] = judge(self._repo, log, tip, local)
         return self._judged[key]
 
-    def _settle_own(self, log: str, tip: str, local: str | None) -> bool:
-        """Look at the remote's ref of our own log; false where it must be judged like anybody's, for it is ours no more."""
-        assert self._recorder is not None
+    def _settle_own(self, log: str, tip: str, local: str | None) -> None:
+        """Look at the remote's ref of our own log, which holds nothing that is against the journal."""
         if local is not None and is_ancestor(self._repo, tip, local):
-            return True  # it is behind; pushing mends that
-        if self._recorder.is_against(tip):
-            # A genuine checkpoint of ours that the journal does not bear out: the journal went back. Never sign there again.
-            self._recorder.succeed()
-            self._say(log, "succeeded", None, f"the remote has more of it than its journal; {self._own} continues it")
-            self._seal()
-            return False
+            return  # it is behind; pushing mends that
         if local is None or not is_ancestor(self._repo, local, tip):
             self._seal(merge=tip)
-        else:
-            self._adopt(log, tip, local)
-        return True
-
-    def _adopt(self, log: str, tip: str, local: str) -> None:
-        """Take over the remote's ref of our own log, which continues ours: seals that a crash let us forget, or others' commits."""
-        move_ref(self._repo, format_ref(self._prefix, log), tip, local, f"sync with {self._remote.folder}")
-        self._seal()
+        elif self._move(log, tip, local):
+            self._seal()  # seals that a crash let us forget are taken over, and others' commits taken in
 
     def _keep_evidence(self, log: str, tip: str) -> None:
         edit_refs(self._repo, {f"{EVIDENCE}/{log}/{tip}": tip})
@@ -240,7 +278,7 @@ class _Exchange:
             return
         others = {log: tip for log, tip in self._local().items() if log != self._own}
         try:
-            count = witness(self._recorder, self._repo, others)
+            count = witness(self._recorder, self._repo, others, self._find_genuine)
         except LedgerError as error:
             self._warn(f"no log.seen entries could be written: {error.message}")
             return
@@ -250,8 +288,7 @@ class _Exchange:
 
     def _give(self, tips: dict[str, str]) -> bool:
         """Push what the remote lacks; false where something of it came too late, and another look may help."""
-        local = self._local()
-        updates = {log: tip for log, tip in local.items() if self._may_push(log, tip, tips.get(log))}
+        updates = self._choose(tips)
         if not updates:
             return True
         self._progress("logs pushed", 0, len(updates))
@@ -260,7 +297,7 @@ class _Exchange:
             log = pushed.log
             if pushed.how == "rejected":
                 self._say(log, "rejected", None, pushed.reason)
-                again = again or "fetch first" in pushed.reason or "non-fast-forward" in pushed.reason or "lock" in pushed.reason
+                again = again or any(word in pushed.reason for word in _TOO_LATE)
                 continue
             refs[self._remote.known(log)] = updates[log]
             self._said.pop((log, "rejected"), None)
@@ -272,16 +309,29 @@ class _Exchange:
         edit_refs(self._repo, refs)
         return not again
 
-    def _may_push(self, log: str, tip: str, there: str | None) -> bool:
-        """Say whether a log is to be pushed: ours where it is ahead, another's where the remote's ref is missing or behind."""
-        if there is None:
-            return True
-        if there == tip:
-            return False
-        try:
-            return is_ancestor(self._repo, there, tip)
-        except RepoError:
-            return False
+    def _choose(self, tips: dict[str, str]) -> dict[str, str]:
+        """Return what is to be pushed: ours where it is ahead, another's where the remote's ref is missing or behind.
+
+        Of another's only what is genuine: whoever can write this repository could have laid something on the local ref.
+        """
+        chosen = {}
+        for log, tip in self._local().items():
+            there = tips.get(log)
+            if not self._is_ahead(tip, there):
+                continue
+            genuine = None if log == self._own else self._find_genuine(log, tip)
+            mine = tip if log == self._own else None if genuine is None else genuine.oid
+            if mine is not None and (mine == tip or self._is_ahead(mine, there)):
+                chosen[log] = mine
+        return chosen
+
+    def _is_ahead(self, tip: str, there: str | None) -> bool:
+        return there is None or (there != tip and is_ancestor(self._repo, there, tip))
+
+    def _find_genuine(self, log: str, tip: str) -> GenuineSeal | None:
+        if (log, tip) not in self._genuine:
+            self._genuine[log, tip] = find_genuine(self._repo, log, tip)
+        return self._genuine[log, tip]
 
     def _remember_loss(self, log: str) -> None:
         try:

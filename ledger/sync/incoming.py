@@ -17,17 +17,19 @@ from ledger.repo.gitdir import GitDir
 from ledger.repo.objects import Objects
 from ledger.repo.seals import read_notes
 from ledger.verify.commits import check_commits, check_roots
+from ledger.verify.known import GenuineSeal
 from ledger.verify.notes import Notes
 from ledger.verify.sealed import WalkedRef, walk_ref
 from ledger.verify.signatures import SomeSignatures
-from ledger.verify.verdict import Findings
+from ledger.verify.verdict import RULES, Findings
 
 
 class Judged(NamedTuple):
     """What came of one incoming ref.
 
     `how` is `new`, `advanced`, `current`, `behind` (what came begins what is here), `fork` (two histories, both signed by the log's
-    key), or `refused`; `tip` and `size` are those of the genuine part that came, and `reason` says why not.
+    key), or `refused`; `tip` and `size` are those of the genuine part that came, and `reason` says why not. `lacks` says what is
+    missing behind the genuine part, where something is.
     """
 
     log: str
@@ -36,39 +38,61 @@ class Judged(NamedTuple):
     size: int
     reason: str = ""
     strays: int = 0
+    lacks: str = ""
 
 
 def judge(repo: GitDir, log: str, incoming: str, local: str | None) -> Judged:
-    """Judge the commit `incoming` as the tip of `log`, whose ref here names `local`. Moves nothing."""
+    """Judge the commit `incoming` as the tip of `log`, whose ref here names `local`. Moves nothing. Raises RepoError."""
     findings = Findings()
     here = None if local is None else _read_checkpoint(repo, local)
     tree = _TreeAt(here.size if here else 0)
     walked = _walk(repo, log, incoming, findings, tree)
     size = walked.frontier.size
-    came = Judged(log, "", walked.genuine_tip, size, strays=walked.stray_count)
+    came = Judged(log, "", walked.genuine_tip, size, strays=walked.stray_count, lacks=_say_missing(walked))
     if walked.genuine_tip is None:
-        return came._replace(how="refused", reason="it has no seal of this log")
+        return came._replace(how="refused", reason=came.lacks or "it has no seal of this log")
     if walked.forks:
         return came._replace(how="fork", reason=f"two checkpoints of its own contradict each other at {walked.forks[0].size}")
     if findings.worst(log) == "invalid":
-        bad = next(finding for finding in findings.listed() if finding.severity == "error")
+        bad = next(finding for finding in findings.listed() if RULES[finding.code].verdict == "invalid")
         return came._replace(how="refused", reason=f"{bad.code}: {bad.message}")
-    if here is None:
+    if local is None:
         return came._replace(how="new")
-    if size < here.size:
-        return _judge_shorter(repo, log, local or "", walked, came)
-    if tree.root(walked) != here.root:
-        return came._replace(how="fork", reason=f"its first {here.size} records are others than those that are here")
-    return came._replace(how="current" if size == here.size else "advanced")
+    # What the local tip says of itself is enough only as long as what came bears it out: somebody may have moved the local ref.
+    if here is not None and size >= here.size and tree.root(walked) == here.root:
+        return came._replace(how="current" if size == here.size else "advanced")
+    return _compare(repo, log, incoming, local, walked, came)
 
 
-def _judge_shorter(repo: GitDir, log: str, local: str, walked: WalkedRef, came: Judged) -> Judged:
-    """Judge what is shorter than what is here: its beginning, or another history."""
-    tree = _TreeAt(walked.frontier.size)
+def find_genuine(repo: GitDir, log: str, tip: str) -> GenuineSeal | None:
+    """Return the last genuine seal of `log` behind `tip`; None where there is none, or it is over nonsense. Raises RepoError."""
+    findings = Findings()
+    walked = _walk(repo, log, tip, findings, _TreeAt(0))
+    return None if not walked.seals or findings.worst(log) in ("invalid", "diverged") else walked.seals[-1]
+
+
+def _compare(repo: GitDir, log: str, incoming: str, local: str, walked: WalkedRef, came: Judged) -> Judged:
+    """Compare what came with the genuine part of what is here, whatever the local tip looks like."""
+    theirs = walked.frontier.size
+    tree = _TreeAt(theirs)
     mine = _walk(repo, log, local, Findings(), tree)
-    if mine.frontier.size >= walked.frontier.size and tree.root(mine) == walked.frontier.root():
-        return came._replace(how="behind")
-    return came._replace(how="fork", reason=f"its {walked.frontier.size} records are not the first of those that are here")
+    size = mine.frontier.size
+    if mine.genuine_tip is None:
+        return came._replace(how="new")
+    if size >= theirs:
+        same = tree.root(mine) == walked.frontier.root()
+    else:
+        again = _TreeAt(size)
+        same = again.root(_walk(repo, log, incoming, Findings(), again)) == mine.frontier.root()
+    if not same:
+        return came._replace(how="fork", reason=f"its first {min(size, theirs)} records are others than those that are here")
+    return came._replace(how="behind" if theirs < size else "current" if theirs == size else "advanced")
+
+
+def _say_missing(walked: WalkedRef) -> str:
+    if not walked.missing:
+        return ""
+    return f"seals are missing: its key signed {walked.missing} records, and {walked.frontier.size} are there"
 
 
 def _walk(repo: GitDir, log: str, tip: str, findings: Findings, tree: _TreeAt) -> WalkedRef:
@@ -102,7 +126,7 @@ class _TreeAt:
 
 
 def _read_checkpoint(repo: GitDir, tip: str) -> Checkpoint | None:
-    """Return the checkpoint of the seal `tip`, which was judged when the ref came to name it; None where it is none any more."""
+    """Return the checkpoint of the seal `tip`, unchecked; None where it is none."""
     with ObjectReader(repo) as reader:
         ((_, data),) = read_notes(reader, [tip])
     try:

@@ -8,7 +8,8 @@ cut off, and said to be.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from ledger.core.entry import is_hex
@@ -20,7 +21,19 @@ from ledger.repo.gitdir import GitDir
 
 MAX_LOGS = 5_000  # of one remote
 _MAX_LISTING_BYTES = 4 << 20
-_NETWORK = ("-c", "protocol.version=2", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "push.recurseSubmodules=no")
+_MAX_FAILURES = 50
+_NETWORK = (
+    "-c",
+    "protocol.version=2",
+    "-c",
+    "gc.auto=0",
+    "-c",
+    "core.bigFileThreshold=4m",
+    "-c",
+    "maintenance.auto=false",
+    "-c",
+    "push.recurseSubmodules=no",
+)
 
 
 class Listing(NamedTuple):
@@ -58,6 +71,11 @@ def choose_remote(repo: GitDir, named: str | None) -> str:
     raise RepoError(f"this repository has several remotes: {', '.join(known[:10])}", remedy="name one: `ledger sync <remote>`")
 
 
+def is_configured(repo: GitDir, name: str) -> bool:
+    """Say whether `name` is one of this repository's remotes."""
+    return name != "" and name in _ask(repo, "remote").split("\n")
+
+
 def _ask(repo: GitDir, *args: str) -> str:
     return run_git(args, cwd=repo.git_dir, check=False).decode("utf-8", "replace").rstrip("\n")
 
@@ -80,42 +98,49 @@ class Remote:
         self._prefix = prefix
         self._patience_s = patience_s
 
-    def list_tips(self) -> Listing:
-        """Return what the remote's refs of logs name. Raises RepoError where it cannot be reached."""
-        child = self._start(["ls-remote", "--refs", "--", self.name, f"{self._prefix}/logs/*"])
+    def list_tips(self, first: Collection[str] = ()) -> Listing:
+        """Return what the remote's refs of logs name; where there are too many, those of the logs `first` before all others.
+
+        Raises RepoError where the remote cannot be reached.
+        """
+        tips, truncated = self._list([f"{self._prefix}/logs/*"])
+        if truncated and first:
+            tips = self._list([format_ref(self._prefix, log) for log in sorted(first)[:MAX_LOGS]])[0] | tips
+        return Listing(dict(itertools.islice(tips.items(), MAX_LOGS)), truncated)
+
+    def _list(self, patterns: Sequence[str]) -> tuple[dict[str, str], bool]:
+        child = self._start(["ls-remote", "--refs", "--", self.name, *patterns])
         data = child.finish(patience_s=self._patience_s, limit=_MAX_LISTING_BYTES)
         tips: dict[str, str] = {}
-        lines = data.decode("utf-8", "replace").split("\n")
-        for line in lines[:-1]:
+        for line in data.decode("utf-8", "replace").split("\n")[:-1]:
             oid, _, ref = line.partition("\t")
             log = ref.removeprefix(f"{self._prefix}/logs/")
-            if is_hex(log, 32) and is_oid(oid) and len(tips) < MAX_LOGS:
+            if is_hex(log, 32) and is_oid(oid):
                 tips[log] = oid
-        return Listing(tips, len(data) >= _MAX_LISTING_BYTES or len(lines) - 1 > MAX_LOGS)
+        return tips, len(data) >= _MAX_LISTING_BYTES or len(tips) > MAX_LOGS
 
-    def fetch(self, logs: Sequence[str]) -> list[str]:
-        """Fetch the refs of `logs` into quarantine and return those that came. Raises RepoError where none did.
+    def fetch(self, logs: Sequence[str]) -> dict[str, str]:
+        """Fetch the refs of `logs` into quarantine; return those that did not come, and why. Raises RepoError where none can.
 
-        One that cannot be fetched (damaged objects, say) costs itself only.
+        One that cannot be fetched (damaged objects, say) costs itself only. So that a remote that went away is not asked hundreds
+        of times, `_MAX_FAILURES` conversations may fail.
         """
-        if not logs:
-            return []
-        try:
-            self._fetch(logs)
-            return list(logs)
-        except RepoError:
-            if len(logs) == 1:
-                raise
-        come: list[str] = []
-        failure: RepoError | None = None
-        for start in range(0, len(logs), step := max(1, len(logs) // 2)):
+        failed: dict[str, str] = {}
+        todo = [list(logs)] if logs else []
+        failures = 0
+        while todo:
+            some = todo.pop()
             try:
-                come += self.fetch(logs[start : start + step])
+                self._fetch(some)
             except RepoError as error:
-                failure = error
-        if not come and failure is not None:
-            raise failure
-        return come
+                failures += 1
+                if failures == 1:
+                    self._list([f"{self._prefix}/logs/none"])  # raises where it is the connection that fails
+                if len(some) == 1 or failures >= _MAX_FAILURES:
+                    failed |= dict.fromkeys(some, error.message)
+                else:
+                    todo += [some[: len(some) // 2], some[len(some) // 2 :]]
+        return failed
 
     def _fetch(self, logs: Sequence[str]) -> None:
         lines = "".join(f"+{format_ref(self._prefix, log)}:{self.incoming(log)}\n" for log in logs)
@@ -161,4 +186,5 @@ class Remote:
         return [found.get(log, Pushed(log, "rejected", "no answer")) for log in tips]
 
     def _start(self, args: Sequence[str], input: bytes | None = None) -> Child:
-        return Child([*_NETWORK, *args], cwd=self.repo.git_dir, input=input, env=connecting_env())
+        # In the work tree, as the user's own git: a remote's relative path counts from there.
+        return Child([*_NETWORK, *args], cwd=self.repo.work_tree or self.repo.git_dir, input=input, env=connecting_env())

@@ -6,12 +6,11 @@ answer each other for ever.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ledger.core.checkpoint import parse_checkpoint
+from ledger.core.entry import parse_record
 from ledger.core.merkle import format_hash
-from ledger.core.note import parse_note
 from ledger.core.seal import parse_segment
 from ledger.errors import FormatError
 from ledger.recorder import Recorder
@@ -19,23 +18,31 @@ from ledger.recording.writer import Writer
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.gitdir import GitDir
 from ledger.repo.seals import SealObject, has_commit, read_chain, read_seals
+from ledger.verify.known import GenuineSeal
 
 _SEEN = b'"kind":"log.seen"'
 _NOTE = "seen:"  # the journal's own notes: the tip of each log that an entry was written about
 
 
+# (log, tip) → the last genuine seal behind the tip, or None
+FindGenuine = Callable[[str, str], "GenuineSeal | None"]
+
+
 class _Due(NamedTuple):
-    """What an entry is to be written about: a log, its tip, and the note at that tip (None: nothing worth an entry)."""
+    """What an entry is to be written about: a log, its tip, and the last genuine seal there (None: nothing worth an entry)."""
 
     log: str
     tip: str
-    note: str | None
+    seal: GenuineSeal | None
 
 
-def witness(recorder: Recorder, repo: GitDir, tips: Mapping[str, str]) -> int:
-    """Append what is due about the logs whose verified `tips` are given, and return how many entries that were."""
-    with_journal = recorder.append(lambda writer: _seen(writer))
-    due = [_look(repo, log, tip, with_journal.get(log)) for log, tip in tips.items() if with_journal.get(log) != tip]
+def witness(recorder: Recorder, repo: GitDir, tips: Mapping[str, str], find_genuine: FindGenuine) -> int:
+    """Append what is due about the logs whose local `tips` are given, and return how many entries that were.
+
+    Nobody vouches for a local tip, so an entry is only ever about what `find_genuine` finds behind it.
+    """
+    before = recorder.append(lambda writer: _seen(writer))
+    due = [_look(repo, log, tip, before.get(log), find_genuine) for log, tip in tips.items() if before.get(log) != tip]
     if not due:
         return 0
     return recorder.append(lambda writer: _write(writer, due))
@@ -46,31 +53,34 @@ def _seen(writer: Writer) -> dict[str, str]:
     return {str(name)[len(_NOTE) :]: str(value) for name, value in rows}
 
 
-def _look(repo: GitDir, log: str, tip: str, since: str | None) -> _Due:
+def _look(repo: GitDir, log: str, tip: str, since: str | None, find_genuine: FindGenuine) -> _Due:
     """Return what is due about one log, whose tip was `since` when an entry was written last."""
     known = since if since is not None and has_commit(repo, since) else None
-    note, news = b"", known is None
+    return _Due(log, tip, find_genuine(log, tip) if known is None or _has_news(repo, tip, known) else None)
+
+
+def _has_news(repo: GitDir, tip: str, since: str) -> bool:
+    """Say whether anything but log.seen may have come since a commit."""
     with ObjectReader(repo) as reader:
-        for seal in read_seals(reader, read_chain(repo, tip, known)):
-            if isinstance(seal, SealObject):
-                note = seal.note
-                news = news or _has_news(seal)
-    return _Due(log, tip, note.decode("utf-8") if news and note else None)
+        seals = read_seals(reader, read_chain(repo, tip, since))
+        return any(_is_news(seal) for seal in seals if isinstance(seal, SealObject))
 
 
-def _has_news(seal: SealObject) -> bool:
+def _is_news(seal: SealObject) -> bool:
     try:
-        return any(_SEEN not in record for record in parse_segment(seal.segment))
+        return any(_SEEN not in record or parse_record(record).entry.kind != "log.seen" for record in parse_segment(seal.segment))
     except FormatError:
         return False
 
 
 def _write(writer: Writer, due: list[_Due]) -> int:
+    """Write what is due. While recording is paused nothing is, and it stays due."""
+    if writer.journal.is_paused():
+        return 0
     count = 0
-    for log, tip, note in due:
-        if note is not None and not writer.journal.is_paused():
-            checkpoint = parse_checkpoint(parse_note(note.encode()).text)
-            body = {"log": log, "size": checkpoint.size, "root": format_hash(checkpoint.root), "checkpoint": note}
+    for log, tip, seal in due:
+        if seal is not None:
+            body = {"log": log, "size": seal.size, "root": format_hash(seal.root), "checkpoint": seal.note.decode()}
             writer.append("log.seen", source="git", body=body)
             count += 1
         writer.journal.set_meta(_NOTE + log, tip)
