@@ -83,6 +83,7 @@ def sync(
     progress: Progress = lambda what, done, total: None,
 ) -> Report:
     """Exchange sealed logs with a remote and return what was done. Raises RepoError where it cannot be reached, and StoreError."""
+
     remote = Remote(repo, remote_name, read_prefix(repo), patience_s=patience_s)
     recorder = Recorder.find(repo, state)
     name = hashlib.sha256(os.fsencode(repo.common_dir)).hexdigest()
@@ -101,7 +102,7 @@ class _Exchange:
         self._repo = repo
         self._state = state
         self._remote = remote
-        self._prefix = read_prefix(repo)
+        self._prefix = remote.prefix
         self._recorder = recorder
         self._push = push
         self._progress = progress
@@ -115,7 +116,7 @@ class _Exchange:
         """Do as the module says."""
         for number in range(_ROUNDS):
             known = list_tips(self._repo, f"refs/ledger/remotes/{self._remote.folder}", MAX_LOGS)
-            listing = self._remote.list_tips({*self._local(), *known})
+            listing = self._remote.list_tips(lambda: {*self._local(), *known})
             tips = self._take(listing, known)
             self._witness()
             if not self._push or self._give(tips):
@@ -180,6 +181,8 @@ class _Exchange:
             for log, reason in self._remote.fetch(wanted[start : start + 500]).items():
                 self._say(log, "refused", None, f"it could not be fetched: {reason}")
         came: set[str] = set()
+        if not wanted:
+            return came
         for log, (oid, kind) in list_objects(self._repo, f"refs/ledger/incoming/{self._remote.folder}", 2 * MAX_LOGS).items():
             if log not in wanted:
                 continue  # an earlier run died

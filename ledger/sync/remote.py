@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from ledger.core.entry import is_hex
@@ -95,17 +95,17 @@ class Remote:
         self.repo = repo
         self.name = name
         self.folder = folder_name(name)
-        self._prefix = prefix
+        self.prefix = prefix
         self._patience_s = patience_s
 
-    def list_tips(self, first: Collection[str] = ()) -> Listing:
-        """Return what the remote's refs of logs name; where there are too many, those of the logs `first` before all others.
+    def list_tips(self, first: Callable[[], Collection[str]] = tuple) -> Listing:
+        """Return what the remote's refs of logs name; where there are too many, those of the logs `first()` before all others.
 
         Raises RepoError where the remote cannot be reached.
         """
-        tips, truncated = self._list([f"{self._prefix}/logs/*"])
-        if truncated and first:
-            tips = self._list([format_ref(self._prefix, log) for log in sorted(first)[:MAX_LOGS]])[0] | tips
+        tips, truncated = self._list([f"{self.prefix}/logs/*"])
+        if truncated and (asked := sorted(first())[:MAX_LOGS]):
+            tips = self._list([format_ref(self.prefix, log) for log in asked])[0] | tips
         return Listing(dict(itertools.islice(tips.items(), MAX_LOGS)), truncated)
 
     def _list(self, patterns: Sequence[str]) -> tuple[dict[str, str], bool]:
@@ -114,7 +114,7 @@ class Remote:
         tips: dict[str, str] = {}
         for line in data.decode("utf-8", "replace").split("\n")[:-1]:
             oid, _, ref = line.partition("\t")
-            log = ref.removeprefix(f"{self._prefix}/logs/")
+            log = ref.removeprefix(f"{self.prefix}/logs/")
             if is_hex(log, 32) and is_oid(oid):
                 tips[log] = oid
         return tips, len(data) >= _MAX_LISTING_BYTES or len(tips) > MAX_LOGS
@@ -135,7 +135,7 @@ class Remote:
             except RepoError as error:
                 failures += 1
                 if failures == 1:
-                    self._list([f"{self._prefix}/logs/none"])  # raises where it is the connection that fails
+                    self._list([f"{self.prefix}/logs/none"])  # raises where it is the connection that fails
                 if len(some) == 1 or failures >= _MAX_FAILURES:
                     failed |= dict.fromkeys(some, error.message)
                 else:
@@ -143,7 +143,7 @@ class Remote:
         return failed
 
     def _fetch(self, logs: Sequence[str]) -> None:
-        lines = "".join(f"+{format_ref(self._prefix, log)}:{self.incoming(log)}\n" for log in logs)
+        lines = "".join(f"+{format_ref(self.prefix, log)}:{self.incoming(log)}\n" for log in logs)
         # --no-filter: in a partial clone git would leave the segments out, and fetch them one by one when they are read.
         options = [
             "--no-tags",
@@ -168,15 +168,17 @@ class Remote:
         """Push each log's tip to its ref and return what became of each. Raises RepoError where the remote cannot be reached."""
         if not tips:
             return []
-        specs = [f"{oid}:{format_ref(self._prefix, log)}" for log, oid in tips.items()]
+        specs = [f"{oid}:{format_ref(self.prefix, log)}" for log, oid in tips.items()]
         options = ["--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--no-force", "--no-mirror"]
-        child = self._start(["push", *options, "--", self.name, *specs])
+        # A clone made with --mirror would push all it has, and refuses to push less.
+        plain = ["-c", f"remote.{self.name}.mirror=false"] if self.name == self.folder else []
+        child = self._start([*plain, "push", *options, "--", self.name, *specs])
         said = child.finish(check=False, patience_s=self._patience_s).decode("utf-8", "replace")
         found = {}
         for line in said.split("\n"):
             flag, _, rest = line.partition("\t")
             names, _, reason = rest.partition("\t")
-            log = names.partition(":")[2].removeprefix(f"{self._prefix}/logs/")
+            log = names.partition(":")[2].removeprefix(f"{self.prefix}/logs/")
             if log in tips:
                 found[log] = Pushed(log, {"!": "rejected", "=": "current"}.get(flag, "done"), reason)
         if not found and child.code != 0:
