@@ -170,7 +170,7 @@ class Recorder:
 
         prefix = read_prefix(self.repo)
         try:
-            with Lock(places.lock_path(self.state, self.clone.log), self._wait_s):
+            with Lock(places.seal_lock_path(self.state, self.clone.log), self._wait_s):
                 journal = self._open_journal()
                 sealed = sealing.seal_log(journal, self._signer_of(journal), self.repo, prefix, progress, merge=merge)
         except sealing.Behind:

@@ -1,6 +1,6 @@
 """Sealing: what was recorded since the last seal becomes a segment and a checkpoint on the log's own ref (docs/spec/seal.md).
 
-Under the log's lock, and only of records that are durable already:
+One sealer at a time, and only of records that are durable already, so that nobody who appends has to wait for git:
 
     1. the ref is compared with the tip that the journal remembers; where somebody moved it, see `_reconcile`
     2. for each run of up to a megabyte of records: blobs, tree, signed commit are stored and synced
@@ -33,6 +33,8 @@ from ledger.repo.gitdir import GitDir
 from ledger.repo.seals import has_commit, hash_tree, move_ref, read_chain, read_notes, read_tip, write_seal
 from ledger.store.journal import Journal
 from ledger.store.keys import find_signer
+from ledger.store.lock import Lock
+from ledger.store.state import lock_path
 
 if TYPE_CHECKING:
     from ledger.store.keys import Signer
@@ -81,7 +83,7 @@ class _Genuine(NamedTuple):
 def seal_log(
     journal: Journal, signer: Signer, repo: GitDir, prefix: str, progress: Progress = lambda done: None, *, merge: str | None = None
 ) -> Sealed:
-    """Seal what was recorded since the last seal; the caller holds the log's lock and no transaction.
+    """Seal what was recorded since the last seal; the caller holds the lock for sealing, and no transaction.
 
     `merge` is a commit of somebody else that lies on a remote's ref of this log: the next seal takes it in. Raises Behind, and
     RepoError, StoreError or KeyUnavailable where something fails; then nothing changed but what a later run goes on from.
@@ -247,7 +249,7 @@ def _size(journal: Journal) -> int:
 
 
 def _remember(journal: Journal, ref: str, tip: str, frontier: Frontier) -> None:
-    with journal:
+    with Lock(lock_path(journal.state, journal.log), wait_s=10.0), journal:
         journal.set_meta("sealed_ref", ref)
         journal.set_meta("sealed_tip", tip)
         journal.set_meta("sealed_size", str(frontier.size))

@@ -2,6 +2,7 @@
 
     <state>/logs/<log>/journal.db        the journal
     <state>/logs/<log>/lock              flock taken before every append
+    <state>/logs/<log>/seal.lock         flock taken before every seal
     <state>/clones/<sha256 of path>.json the clone map: one file a clone
     <state>/clones/by-inode/<inode>      names of clone maps, so that a moved clone is found without a search
     <state>/clones/by-tree/<sha256 of path> the name of the clone map that a work tree belongs to, whatever its `.git` says by now
@@ -90,6 +91,11 @@ def journal_path(state: str, log: str) -> str:
 def lock_path(state: str, log: str) -> str:
     """Return the path of a log's lock."""
     return os.path.join(log_dir(state, log), "lock")
+
+
+def seal_lock_path(state: str, log: str) -> str:
+    """Return the path of the lock that one sealer of a log at a time holds."""
+    return os.path.join(log_dir(state, log), "seal.lock")
 
 
 def spool_dir(state: str, log: str) -> str:
