@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from ledger.cli.main import run
-from ledger.core.checkpoint import build_cosignature
-from ledger.core.ed25519 import public_key_of, sign_message
-from ledger.core.note import COSIGNATURE, NoteKey, format_note_key
-from ledger.core.proof import format_proof, parse_proof
+from ledger.core.checkpoint import Checkpoint, build_cosignature, format_origin, sign_checkpoint
+from ledger.core.ed25519 import public_key_of, sign_message, sign_sshsig
+from ledger.core.entry import format_entry, format_record, parse_record
+from ledger.core.merkle import hash_leaf, hash_node
+from ledger.core.note import COSIGNATURE, NoteKey, format_note_key, parse_note
+from ledger.core.proof import Proof, format_proof, parse_proof
 from ledger.core.revocations import format_revocation
 from ledger.core.signers import format_signer
-from ledger.core.sshsig import parse_public_key
+from ledger.core.sshsig import ENTRY_NAMESPACE, fingerprint, parse_public_key
 from ledger.recorder import Recorder, begin_log
 from ledger.repo.gitdir import find_repository
 
@@ -40,10 +42,10 @@ class Said(NamedTuple):
 class Desk:
     """A recorded and sealed repository, and what is needed to prove entries of it elsewhere."""
 
-    def __init__(self, sandbox: Any, capfd: Any) -> None:
+    def __init__(self, sandbox: Any, capfd: Any, *init: str) -> None:
         self.sandbox = sandbox
         self.capfd = capfd
-        self.repo: Path = sandbox.make_repo(commit=True)
+        self.repo: Path = sandbox.make_repo("repo", *init, commit=True)
         begin_log(find_repository(str(self.repo)), str(sandbox.state))
         self.record(2)
         self.elsewhere: Path = sandbox.root / "elsewhere"
@@ -166,6 +168,15 @@ def test_a_clone_that_has_the_ref_proves_without_a_journal(desk: Desk) -> None:
     assert desk.run("prove", "00/1", cwd=other).code == 2
 
 
+def test_the_object_format_and_the_place_of_the_refs_do_not_matter(sandbox: Any, capfd: Any) -> None:
+    """In a SHA-256 repository, with logs among the branches, an entry is proven alike."""
+    desk = Desk(sandbox, capfd, "--object-format=sha256")
+    sandbox.git("config", "ledger.refPrefix", "refs/heads/ledger/", cwd=desk.repo)
+    desk.prove("2")
+    assert sandbox.git("for-each-ref", "refs/ledger/logs", cwd=desk.repo) == ""
+    assert desk.check("--trust", desk.trust()).json["seq"] == 2
+
+
 @pytest.mark.parametrize("entry", ["x", "1/x", "-", f"{'0' * 33}/1"])
 def test_what_names_no_entry_is_wrong_usage(desk: Desk, entry: str) -> None:
     """A reference is <log>/<seq> or <seq>."""
@@ -239,6 +250,20 @@ def test_a_pinned_log_s_own_keys_come_before_the_repository_s(desk: Desk) -> Non
     assert desk.run("verify").code == 0
     said = desk.check(cwd=desk.repo)
     assert (said.code, said.json["trust"]) == (0, "pinned")
+    # Somebody whose key is committed too signs an entry and a checkpoint in this log's name.
+    seed = bytes([7]) * 32
+    genesis = parse_record(parse_proof(desk.prove("0")).record).entry
+    key = fingerprint(public_key_of(seed))
+    data = format_entry(genesis._replace(seq=1, log=desk.log, prev="1" * 64, kind="message.sent", key=key, payloads=()))
+    record = format_record(data, sign_sshsig(seed, ENTRY_NAMESPACE, data))
+    leaves = [bytes(32), hash_leaf(record)]
+    checkpoint = Checkpoint(format_origin(desk.log), 2, hash_node(*leaves))
+    note = parse_note(sign_checkpoint(checkpoint, public_key_of(seed), lambda message: sign_message(seed, message)))
+    desk.file.write_bytes(format_proof(Proof(record, 1, (leaves[0],), note)))
+    line = format_signer("ledger-eve", public_key_of(seed)) + "\n"
+    desk.sandbox.commit(desk.repo, "enroll", {".ledger/allowed_signers": line})
+    assert codes(desk.check(cwd=desk.repo)) == ["proof.mismatch"]
+    assert desk.check("--trust", desk.repo / ".ledger/allowed_signers").json["verdict"] == "consistent"
 
 
 TAMPERINGS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -13,6 +13,7 @@ from ledger.core.signers import ALWAYS, Window, format_signer
 from ledger.core.sshsig import fingerprint
 from ledger.repo.gitdir import find_repository
 from ledger.verify.chain import Walked
+from ledger.verify.known import Held
 from ledger.verify.trust import Covered, Trust, check_digest, check_revocations, check_revoked, check_windows, read_trust
 from ledger.verify.verdict import Finding, Findings
 
@@ -25,14 +26,9 @@ JANUARY = Window(NEW_YEAR_S, NEW_YEAR_S + 31 * DAY_S)
 IN_JUNE_S = NEW_YEAR_S + 160 * DAY_S
 
 
-class Held(NamedTuple):
-    """A key in force from `seq` on, with the claimed times at both ends of what it signed."""
-
-    seq: int
-    public_key: bytes
-    fingerprint: str
-    first_at: str = "2026-01-05T00:00:00.000Z"
-    last_at: str = "2026-01-06T00:00:00.999Z"
+def held(seq: int, key: int, first_at: str = "2026-01-05T00:00:00.000Z", last_at: str = "2026-01-06T00:00:00.999Z") -> Held:
+    """Return one of the two keys, in force from `seq` on, with the claimed times at both ends of what it signed."""
+    return Held(seq, KEYS[key], (ADA, BOB)[key], first_at, last_at)
 
 
 def walked(size: int, *keys: Any) -> Walked:
@@ -68,7 +64,7 @@ def trust(*, given: Any = None, committed: Any = None, revocations: str = "") ->
 )
 def test_a_revoked_key_signs_nothing_from_its_position_on(line: str, seqs: list[int]) -> None:
     """Of a log that one key signed up to seq 4 and another up to 7, each bad key is one finding, at its first bad record."""
-    log = walked(8, Held(0, KEYS[0], ADA), Held(5, KEYS[1], BOB))
+    log = walked(8, held(0, 0), held(5, 1))
     for known in ({}, {"given": {KEYS[0]: (ALWAYS,), KEYS[1]: (ALWAYS,)}}):
         findings = found(check_revoked, log, trust(**known, revocations=line))
         assert [(finding.code, finding.seq) for finding in findings] == [("key.revoked", seq) for seq in seqs]
@@ -76,7 +72,7 @@ def test_a_revoked_key_signs_nothing_from_its_position_on(line: str, seqs: list[
 
 def test_a_rotation_that_nothing_followed_is_no_signature_of_the_new_key() -> None:
     """A key that is in force at the end and signed nothing yet is not found."""
-    assert found(check_revoked, walked(5, Held(0, KEYS[0], ADA), Held(5, KEYS[1], BOB)), trust(revocations=f"{BOB} *")) == []
+    assert found(check_revoked, walked(5, held(0, 0), held(5, 1)), trust(revocations=f"{BOB} *")) == []
 
 
 def windows(keys: Sequence[Any], now_s: int, *covered: Covered, size: int = 8, **known: Any) -> list[tuple[str, int | None]]:
@@ -86,10 +82,10 @@ def windows(keys: Sequence[Any], now_s: int, *covered: Covered, size: int = 8, *
 
 def test_a_window_that_holds_all_claims_is_quiet_while_it_is_open() -> None:
     """Inside the window, by the claims and by the clock, there is nothing to find; nor for a key that no file lists."""
-    held = [Held(0, KEYS[0], ADA)]
-    assert windows(held, NEW_YEAR_S + 7 * DAY_S, given={KEYS[0]: (JANUARY,)}) == []
-    assert windows(held, IN_JUNE_S, given={KEYS[1]: (JANUARY,)}) == []
-    assert windows(held, IN_JUNE_S) == []
+    keys = [held(0, 0)]
+    assert windows(keys, NEW_YEAR_S + 7 * DAY_S, given={KEYS[0]: (JANUARY,)}) == []
+    assert windows(keys, IN_JUNE_S, given={KEYS[1]: (JANUARY,)}) == []
+    assert windows(keys, IN_JUNE_S) == []
 
 
 @pytest.mark.parametrize(
@@ -99,22 +95,22 @@ def test_a_window_that_holds_all_claims_is_quiet_while_it_is_open() -> None:
 @pytest.mark.parametrize("now_s", [NEW_YEAR_S + DAY_S, IN_JUNE_S])
 def test_a_claim_outside_the_window_is_invalid(first: str, last: str, now_s: int) -> None:
     """A key that signed a time before or after its window is found once, whatever the clock says."""
-    held = [Held(0, KEYS[0], ADA, first, last)]
-    assert windows(held, now_s, committed={KEYS[0]: (JANUARY,)}) == [("key.window", 0)]
+    keys = [held(0, 0, first, last)]
+    assert windows(keys, now_s, committed={KEYS[0]: (JANUARY,)}) == [("key.window", 0)]
 
 
 def test_any_of_several_windows_will_do() -> None:
     """A key that was prolonged by a second line is good in both."""
-    held = [Held(0, KEYS[0], ADA, "2026-01-05T00:00:00.000Z", "2026-06-01T00:00:00.000Z")]
+    keys = [held(0, 0, "2026-01-05T00:00:00.000Z", "2026-06-01T00:00:00.000Z")]
     later = Window(NEW_YEAR_S + 100 * DAY_S, None)
-    assert windows(held, IN_JUNE_S, given={KEYS[0]: (JANUARY, later)}) == []
-    assert windows(held, IN_JUNE_S, given={KEYS[0]: (JANUARY,)}) == [("key.window", 0)]
+    assert windows(keys, IN_JUNE_S, given={KEYS[0]: (JANUARY, later)}) == []
+    assert windows(keys, IN_JUNE_S, given={KEYS[0]: (JANUARY,)}) == [("key.window", 0)]
 
 
 def test_the_file_that_was_given_has_the_windows() -> None:
     """Where a file was named, the committed one's windows count for nothing."""
-    held = [Held(0, KEYS[0], ADA)]
-    assert windows(held, IN_JUNE_S, given={KEYS[0]: (ALWAYS,)}, committed={KEYS[0]: (JANUARY,)}) == []
+    keys = [held(0, 0)]
+    assert windows(keys, IN_JUNE_S, given={KEYS[0]: (ALWAYS,)}, committed={KEYS[0]: (JANUARY,)}) == []
 
 
 @pytest.mark.parametrize(
@@ -129,13 +125,13 @@ def test_the_file_that_was_given_has_the_windows() -> None:
 )
 def test_an_expired_key_needs_somebody_who_saw_the_end_in_time(covered: tuple[Covered, ...], codes: list[str]) -> None:
     """Behind its window the key in force could be used with older claims, unless a pin or witness saw all of the log within."""
-    seen = windows([Held(0, KEYS[0], ADA)], IN_JUNE_S, *covered, given={KEYS[0]: (JANUARY,)})
+    seen = windows([held(0, 0)], IN_JUNE_S, *covered, given={KEYS[0]: (JANUARY,)})
     assert seen == [(code, 7) for code in codes]
 
 
 def test_a_key_that_was_rotated_away_in_time_may_expire() -> None:
     """What an expired key signed stays good where a later key took over inside its window."""
-    keys = [Held(0, KEYS[0], ADA), Held(5, KEYS[1], BOB)]
+    keys = [held(0, 0), held(5, 1)]
     assert windows(keys, IN_JUNE_S, given={KEYS[0]: (JANUARY,), KEYS[1]: (ALWAYS,)}) == []
 
 
