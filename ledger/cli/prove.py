@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -39,7 +40,7 @@ def command(place: Place, entry: str, output: str | None, as_json: bool) -> None
     data = format_proof(made.proof)
     checkpoint, found = made.proven.checkpoint.checkpoint, made.proven.record.entry
     if output is not None:
-        _write(output, data)
+        _write(os.path.join(place.cwd, output), data)
     if not as_json and output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -137,6 +137,11 @@ def test_what_prove_prints_is_what_it_writes(desk: Desk) -> None:
     answer = desk.run("prove", "1", "--json").json
     assert (answer["proof"], answer["seq"], answer["size"], answer["file"]) == (data, 1, 3, None)
     assert desk.run("prove", "1", "--json", "-o", desk.file).json["proof"] is None
+    assert desk.run("prove", "1", "-o", "here").code == 0
+    assert (desk.repo / "here").read_bytes() == desk.file.read_bytes()
+    said = desk.run("prove", "1", "-o", "no/such/folder")
+    assert (said.code, said.out) == (3, "")
+    assert "cannot be written" in said.err
 
 
 def test_every_entry_of_a_log_sealed_in_steps_can_be_proven(desk: Desk) -> None:
