@@ -39,8 +39,9 @@ from ledger.errors import LedgerError, NoRepository, StoreBusy, StoreReadOnly
 from ledger.recorder import Recorder
 from ledger.recording.ancestry import ancestors
 from ledger.recording.claims import pick
-from ledger.recording.detached import detach, is_inline, start_sealer
+from ledger.recording.detached import ask_how, detach, read_how, start_sealer
 from ledger.recording.events import MAX_EVENT_BYTES, Event, is_passing, named_places, parse_event, record_event, say
+from ledger.repo.git import Child
 from ledger.repo.gitdir import GitDir, find_repository, repository_of_hook
 from ledger.store import state as places
 
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> int:
     if words[0] == "seal":
         return _seal_detached(words[1:], state_option)
     event = _read_event(words)
-    repo, state, recorder = None, "", None
+    repo, state, recorder, asked = None, "", None, None
     try:
         for repo in _repositories(event):
             state = places.find_state(state_option, repo.common_dir)
@@ -68,24 +69,29 @@ def main(argv: list[str]) -> int:
         if repo is None or recorder is None:
             return _unknown(event, repo, state_option)
         where, known = ancestors() if event.door == "git" else None, repo
+        asked = ask_how(repo) if event.arguments[:1] == ("post-commit",) else None
         recorder.append(lambda writer: record_event(writer, known, event, live=True, ancestors=where))
     except (Exception, KeyboardInterrupt) as error:  # a recorder must never break the agent by accident: all is handled below
         return _failed(error, event, repo, state, recorder)
     if recorder.wants_seal:
-        _seal(recorder)
+        _seal(recorder, asked)
     return 0
 
 
-def _seal(recorder: Recorder) -> None:
-    """Have the log sealed. Whatever fails: the next seal takes what this one did not, and `ledger status` says what waits."""
+def _seal(recorder: Recorder, asked: Child | None) -> None:
+    """Have the log sealed. Whatever fails: the next seal takes what this one did not, and `ledger status` says what waits.
+
+    `asked` is the question how, where it was put to git already.
+    """
     try:
-        if not is_inline(recorder.repo):
+        how = read_how(asked or ask_how(recorder.repo))
+        if not how.inline:
             start_sealer(recorder.repo, recorder.state)
             return
     except (LedgerError, OSError):
         return  # no git, or no process to be had: nobody asked for it to be done here and now
     try:
-        recorder.seal()
+        recorder.seal(prefix=how.prefix)
     except Exception as error:
         message = error.message if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
         say(f"recorded, and not sealed yet ({message})")

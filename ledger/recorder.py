@@ -159,8 +159,12 @@ class Recorder:
         self.succeed()
         return self.append(work)
 
-    def seal(self, progress: Callable[[int], None] = lambda done: None, *, merge: str | None = None) -> Sealed:
+    def seal(
+        self, progress: Callable[[int], None] = lambda done: None, *, merge: str | None = None, prefix: str | None = None
+    ) -> Sealed:
         """Seal what was recorded since the last seal and return how the log is sealed now.
+
+        `merge` is a foreign commit to take in, `prefix` where the refs lie, if the caller knows.
 
         Where the journal went back behind what its key has sealed, a successor log is opened and sealed instead. Raises RepoError,
         StoreError or KeyUnavailable; nothing that was recorded is lost then, and the next seal takes it.
@@ -168,7 +172,7 @@ class Recorder:
         from ledger.recording import sealing
         from ledger.repo.seals import read_prefix
 
-        prefix = read_prefix(self.repo)
+        prefix = prefix or read_prefix(self.repo)
         try:
             with Lock(places.seal_lock_path(self.state, self.clone.log), self._wait_s):
                 journal = self._open_journal()

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bench_sealed
+
 from ledger.core.entry import parse_record
 from ledger.core.fact import Fact
 from ledger.recorder import Recorder, begin_log
@@ -126,21 +128,6 @@ def fill(lab: Lab, repo: Path, count: int) -> None:
         for start in range(0, count, 5000):
             facts = [Fact("message.sent", actor, {"event": "note"}, "bench") for _ in range(min(5000, count - start))]
             recorder.record_facts(facts)
-
-
-def bench_commit(lab: Lab, rounds: int) -> list[dict[str, Any]]:
-    """`git commit` with our hooks against a bare one, in units of bare Python."""
-    bare_repo, hooked_repo = lab.repository("bare"), lab.repository("hooked")
-    subprocess.run([PYTHON, "-I", "-m", "ledger", "init", "--agents", "none"], cwd=hooked_repo, check=True, capture_output=True)
-    counter = iter(range(10**9))
-
-    def commit(repo: Path) -> None:
-        (repo / "file.txt").write_text(f"{next(counter)}\n")
-        git(repo, "commit", "-qam", "change")
-
-    python, bare, hooked = interleaved(rounds, bare_python, lambda: commit(bare_repo), lambda: commit(hooked_repo))
-    note = f"{hooked * 1e3:.1f} ms; bare git {bare * 1e3:.1f} ms, bare Python {python * 1e3:.1f} ms"
-    return [figure("(git commit with hooks - bare) / bare Python", (hooked - bare) / python, 6.0, note)]
 
 
 def bench_append(lab: Lab, count: int) -> list[dict[str, Any]]:
@@ -269,9 +256,9 @@ def main() -> int:
         lab = Lab(Path(folder))
         for part in (
             lambda: bench_hook(lab, rounds, many),
-            lambda: bench_commit(lab, rounds),
             lambda: bench_append(lab, 200 if options.quick else 1000),
             lambda: bench_verify(lab, many),
+            *bench_sealed.parts(lab, rounds, many, (interleaved, bare_python, figure)),
         ):
             found = part()
             figures += found

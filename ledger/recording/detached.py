@@ -8,15 +8,32 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NamedTuple
 
-from ledger.repo.git import PATIENCE_S, git_env, run_git
+from ledger.core.seal import PREFIX, parse_prefix
+from ledger.repo.git import PATIENCE_S, Child, git_env, start_git
 from ledger.repo.gitdir import GitDir
 
 
-def is_inline(repo: GitDir) -> bool:
-    """Say whether `ledger.seal` wants sealing done before the hook ends."""
-    said = run_git(["config", "--get", "ledger.seal"], cwd=repo.git_dir, check=False, patience_s=PATIENCE_S)
-    return said.strip() == b"inline"
+class How(NamedTuple):
+    """What git's configuration says of sealing: whether it is done before the hook ends, and where the refs lie."""
+
+    inline: bool
+    prefix: str
+
+
+def ask_how(repo: GitDir) -> Child:
+    """Start asking git how to seal, so that the answer is there when it is needed."""
+    return start_git(["config", "--null", "--get-regexp", r"^ledger\.(seal|refprefix)$"], cwd=repo.git_dir)
+
+
+def read_how(asked: Child) -> How:
+    """Return git's answer. Raises RepoError where git does not give one, FormatError for a prefix that is none."""
+    said = {}
+    for item in asked.finish(check=False, patience_s=PATIENCE_S).decode("utf-8", "replace").split("\0"):
+        name, _, value = item.partition("\n")
+        said[name] = value  # the last one counts, as in git
+    return How(said.get("ledger.seal") == "inline", parse_prefix(said.get("ledger.refprefix") or PREFIX))
 
 
 def start_sealer(repo: GitDir, state: str) -> None:

@@ -30,6 +30,7 @@ from ledger.errors import FormatError, LedgerError, StoreCorrupt, TrustError
 from ledger.recording.writer import now_ms
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.gitdir import GitDir
+from ledger.repo.heads import read_loose
 from ledger.repo.seals import has_commit, hash_tree, move_ref, read_chain, read_notes, read_tip, write_seal
 from ledger.store.journal import Journal
 from ledger.store.keys import find_signer
@@ -131,7 +132,9 @@ def _find_place(journal: Journal, repo: GitDir, ref: str) -> _Place:
     stored, frontier = journal.meta("sealed_tip"), _read_frontier(journal)
     if frontier.size > _size(journal):
         raise _behind(journal, frontier.size)
-    tip = read_tip(repo, ref)
+    tip = read_loose(repo, ref)
+    if tip is None or tip != stored:
+        tip = read_tip(repo, ref)  # packed, in a reftable, or moved
     if tip == stored and journal.meta("sealed_ref") in (None, ref):
         return _Place(stored, frontier, tip, "", None)
     return _reconcile(journal, repo, tip, stored, frontier)
