@@ -4,7 +4,7 @@ A pin says: this log had at least `size` records, and record `size` − 1 hashed
 there, shows another history. Beside the pins lie
 
     trust   the digest of the trust files that the repository had committed then
-    met     which logs were here, by repository: one that is gone now was removed
+    met     which logs had a ref, by repository: one that is gone now was removed
     healed  logs whose ref was gone or had gone back, and was put back: verify goes on saying so
 
 and, in files of their own, what a next run need not verify again (`read_verified`): those only save time.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ledger.errors import StoreCorrupt
@@ -62,19 +62,18 @@ def read_pins(state: str) -> dict[str, Pin]:
     return {row[0]: Pin(*row) for row in rows}
 
 
-def write_pins(state: str, pins: Iterable[Pin], digest: str, place: str) -> None:
-    """Store what a good run at `place` found: the pins, and beside them the digest of the committed trust files.
+def write_pins(state: str, pins: Sequence[Pin], digest: str, place: str, met: Iterable[str]) -> None:
+    """Store what a good run at `place` found: pins, the digest of the committed trust files, and the logs that had a ref there.
 
     A pin never goes back: where a larger one of its log is there, that stays.
     """
-    pins = list(pins)
     pin = (
         "INSERT INTO pin VALUES (?, ?, ?, ?, ?) ON CONFLICT (log) DO UPDATE SET size = excluded.size,"
         " hash = excluded.hash, key = excluded.key, at = excluded.at WHERE excluded.size > pin.size"
     )
     trust = "INSERT INTO trust VALUES (?, ?) ON CONFLICT (log) DO UPDATE SET digest = excluded.digest"
-    rows = [(pin, pins), (trust, [(each.log, digest) for each in pins])]
-    _write(state, [*rows, ("INSERT OR IGNORE INTO met VALUES (?, ?)", [(place, each.log) for each in pins])])
+    here = "INSERT OR IGNORE INTO met VALUES (?, ?)"
+    _write(state, [(pin, pins), (trust, [(each.log, digest) for each in pins]), (here, [(place, log) for log in met])])
 
 
 def read_trust(state: str) -> dict[str, str]:
@@ -86,7 +85,7 @@ def read_trust(state: str) -> dict[str, str]:
 
 
 def read_met(state: str, place: str) -> frozenset[str]:
-    """Return the logs that a good run at `place` counted. Raises StoreCorrupt."""
+    """Return the logs that had a ref when they were found good at `place`. Raises StoreCorrupt."""
     return frozenset(str(row[0]) for row in _read(state, "met", "SELECT log FROM met WHERE place = ?", (place,)))
 
 

@@ -9,12 +9,44 @@ from ledger.repo.commits import is_oid
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.repo.objects import CommitObject, Objects
+from ledger.repo.seals import read_prefix, refs_of_ledger
 from ledger.verify.notes import RecordedCommit
 from ledger.verify.verdict import Findings
 
-# All that HEAD and the refs outside the ledger's own reach.
-EVERYTHING = ("--exclude=refs/ledger/*", "--all")
 MANY = 20  # absent commits beyond this number become one finding
+
+
+class Reach:
+    """What HEAD and the refs outside the ledger's own reach, asked of git once, and only when somebody wants to know."""
+
+    def __init__(self, repo: GitDir) -> None:
+        self._repo = repo
+        self.everything = (*refs_of_ledger(read_prefix(repo)), "--all")
+        self._roots: frozenset[str] | None = None
+        self._commits: frozenset[str] | None = None
+        self._is_shallow: bool | None = None
+
+    def roots(self) -> frozenset[str]:
+        """Return the commits without parents."""
+        if self._roots is None:
+            self._roots = self._list("--max-parents=0")
+        return self._roots
+
+    def commits(self) -> frozenset[str]:
+        """Return all commits."""
+        if self._commits is None:
+            self._commits = self._list()
+        return self._commits
+
+    def is_shallow(self) -> bool:
+        """Say whether the repository's history was cut when it was cloned."""
+        if self._is_shallow is None:
+            self._is_shallow = run_git(["rev-parse", "--is-shallow-repository"], cwd=self._repo.git_dir).strip() == b"true"
+        return self._is_shallow
+
+    def _list(self, *options: str) -> frozenset[str]:
+        listed = run_git(["rev-list", *options, *self.everything, "--"], cwd=self._repo.git_dir)
+        return frozenset(listed.decode("ascii").split())
 
 
 def check_commits(log: str, recorded: Collection[RecordedCommit], objects: Objects, findings: Findings) -> frozenset[str]:
@@ -45,52 +77,41 @@ def check_roots(
     findings: Findings,
     *,
     ours: bool,
-) -> None:
-    """Check that the log belongs to this repository (docs/spec/entry.md, section 6).
+    reach: Reach | None = None,
+) -> bool:
+    """Say whether the log belongs to this repository (docs/spec/entry.md, section 6), and report where it does not.
 
     One of its roots does, or one of the commits that it recorded, where a ref reaches it: people amend first commits and
     rewrite whole histories, and then the roots are gone though the log went on.
     """
     roots = genesis.body.get("roots")
     wanted = [root for root in roots if type(root) is str] if type(roots) is list else []
-    reachable = _root_commits(repo)
+    reach = reach or Reach(repo)
+    reachable = reach.roots()
     candidates = objects.commits([root for root in wanted if root in reachable])
     if any(commit is not None and not commit.parents for commit in candidates):
-        return
+        return True
     known = [commit.oid for commit in recorded if type(commit.oid) is str and commit.oid in here]
-    if (roots == [] and not known) or (known and _any_reachable(repo, known)):
-        return
+    if (roots == [] and not known) or (known and not reach.commits().isdisjoint(known)):
+        return True
     expected = ", ".join(wanted) or "a recorded commit that a ref reaches"
     found = ", ".join(sorted(reachable)[:4]) or "none"
-    if is_shallow(repo):
+    if reach.is_shallow():
         message = "the history here is shallow, so it cannot be told whether the log belongs to this repository"
         findings.add("genesis.shallow", log, 0, message, expected, found)
-    elif ours:
+        return True
+    if ours:
         findings.add("genesis.roots", log, 0, "the log belongs to another repository", expected, found)
     else:
         findings.add(
             "predecessor.roots", log, 0, "the log belongs to another repository, whose place this one took", expected, found
         )
-
-
-def is_shallow(repo: GitDir) -> bool:
-    """Say whether the repository's history was cut when it was cloned."""
-    return run_git(["rev-parse", "--is-shallow-repository"], cwd=repo.git_dir).strip() == b"true"
+    return False
 
 
 def has_head(repo: GitDir) -> bool:
     """Say whether HEAD is a commit; in a new repository it is not."""
     return bool(run_git(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], cwd=repo.git_dir, check=False).strip())
-
-
-def _root_commits(repo: GitDir) -> frozenset[str]:
-    listed = run_git(["rev-list", "--max-parents=0", *EVERYTHING, "--"], cwd=repo.git_dir)
-    return frozenset(listed.decode("ascii").split())
-
-
-def _any_reachable(repo: GitDir, oids: Collection[str]) -> bool:
-    reachable = frozenset(run_git(["rev-list", *EVERYTHING, "--"], cwd=repo.git_dir).decode("ascii").split())
-    return not reachable.isdisjoint(oids)
 
 
 def _compare(log: str, commit: RecordedCommit, found: CommitObject, findings: Findings) -> None:

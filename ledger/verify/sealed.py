@@ -13,13 +13,15 @@ Memory does not grow with the log but for some 500 bytes a seal. Nothing is fetc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
 
 from ledger.core.checkpoint import Checkpoint, check_checkpoint, format_origin, log_key, parse_checkpoint
 from ledger.core.ed25519 import check_message
+from ledger.core.entry import parse_record
 from ledger.core.merkle import Frontier, format_hash, hash_leaf
 from ledger.core.note import Note, parse_note
 from ledger.core.seal import parse_segment
@@ -99,21 +101,16 @@ def walk_ref(
 ) -> WalkedRef:
     """Read the seals of `log` behind the commit `tip`, report what is wrong, and return what the ref holds.
 
-    With `known`, only what is newer than its tip is read, where the ref still continues it (`continues` says so); else all. `take`
+    With `known`, only what is newer than its tip is read, where the ref still continues it (see `read_newer`); else all. `take`
     is called with (seq, record) for every record that is read, in order. Raises RepoError where git fails.
     """
-    newer = None if known is None else _read_newer(repo, tip, known)
+    newer = None if known is None else read_newer(repo, tip, known)
     oids = read_chain(repo, tip) if newer is None else newer
     known = None if newer is None else known
     return _RefWalk(repo, log, tip, findings, signatures, notes, known, take, wanted).run(oids, progress)
 
 
-def continues(repo: GitDir, tip: str, known: Known) -> bool:
-    """Say whether the first parents of `tip` lead to the last seal that is `known`."""
-    return _read_newer(repo, tip, known) is not None
-
-
-def _read_newer(repo: GitDir, tip: str, known: Known) -> list[str] | None:
+def read_newer(repo: GitDir, tip: str, known: Known) -> list[str] | None:
     """Return the commits on top of the last seal that is `known`, or None where the first parents of `tip` do not lead there."""
     if known.tip is None or tip == known.tip:
         return None if known.tip is None else []
@@ -345,10 +342,22 @@ def read_frontiers(reader: ObjectReader, seals: Sequence[GenuineSeal], sizes: se
     return found
 
 
-def read_hashes(reader: ObjectReader, seals: Sequence[GenuineSeal], seqs: set[int]) -> dict[int, str]:
-    """Return the hashes of records, in hex, as far as the seals reach, read once more."""
+def read_hashes(reader: ObjectReader, ref: WalkedRef, seqs: Collection[int]) -> dict[int, str]:
+    """Return the hashes of records, in hex: of each, its seal is read once more and its records followed to the seal's end."""
     found: dict[int, str] = {}
-    for start, records in read_records(reader, seals):
-        for seq in [seq for seq in seqs if start <= seq < start + len(records)]:
-            found[seq] = sha256(records[seq - start]).hexdigest()
+    sizes = [seal.size for seal in ref.seals]
+    for place in sorted({bisect_right(sizes, seq) for seq in seqs if 0 <= seq < (sizes or [0])[-1]}):
+        (item,) = read_seals(reader, [ref.seals[place].oid])
+        if isinstance(item, Stray):
+            raise RepoError(f"the seal {item.oid} cannot be read any more: {item.reason}", remedy="run `git fsck`")
+        records = parse_segment(item.segment)
+        start = sizes[place] - len(records)
+        link = ref.heads[place]
+        for seq in range(sizes[place] - 1, start - 1, -1):
+            record_hash = sha256(records[seq - start]).hexdigest()
+            if record_hash != link:
+                raise RepoError(f"the seal {item.oid} is not the one that was verified", remedy="run `ledger verify --full`")
+            if seq in seqs:
+                found[seq] = record_hash
+            link = parse_record(records[seq - start]).entry.prev
     return found

@@ -14,11 +14,10 @@ from ledger.errors import RepoError
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.verify.chain import Walked
-from ledger.verify.commits import EVERYTHING
+from ledger.verify.commits import Reach
 from ledger.verify.verdict import Anchor, Findings
 
 MAX_ABSENT = 100
-MAX_ANCHORS = 20  # those that fix most are named
 _MARK = f"{trailer.KEY}:"
 
 
@@ -34,12 +33,12 @@ class RangeError(RepoError):
     """The range names no commits that git knows."""
 
 
-def read_lines(repo: GitDir, revisions: str | None) -> list[Line]:
+def read_lines(repo: GitDir, revisions: str | None, reach: Reach) -> list[Line]:
     """Return every trailer line of the commits in the range `revisions`, or of all that refs outside the ledger's own reach.
 
     Raises RangeError. A line that a commit bears twice is returned once.
     """
-    asked = EVERYTHING if revisions is None else check_range(repo, revisions)
+    asked = reach.everything if revisions is None else check_range(repo, revisions)
     # --encoding=none: the bytes as they are. NUL ends a message and cannot be in one.
     form = ["-z", "--format=%H%n%B", "--encoding=none", "--no-show-signature", "--no-notes", "--no-color", "--no-patch"]
     listed = run_git(["log", *form, "--fixed-strings", f"--grep={_MARK}", *asked, "--"], cwd=repo.git_dir)
@@ -62,17 +61,17 @@ def check_range(repo: GitDir, revisions: str) -> Sequence[str]:
     return asked
 
 
-def pushed_commits(repo: GitDir) -> frozenset[str]:
+def pushed_commits(repo: GitDir, reach: Reach) -> frozenset[str]:
     """Return the commits with trailer lines that a remote branch of this clone holds."""
     form = ["--format=%H", "--no-show-signature", "--fixed-strings", f"--grep={_MARK}"]
-    listed = run_git(["log", *form, "--remotes", "--"], cwd=repo.git_dir)
+    listed = run_git(["log", *form, *reach.everything[:-1], "--glob=refs/remotes/", "--"], cwd=repo.git_dir)
     return frozenset(listed.decode("ascii").split())
 
 
 def check_lines(
     walked: Walked, lines: Collection[Line], disowned: Collection[tuple[str, str]], pushed: Collection[str], findings: Findings
 ) -> list[Anchor]:
-    """Check the lines that name this log; return the anchors among them, those that fix most first."""
+    """Check the lines that name this log; return the anchors among them."""
     log = walked.log
     anchors: list[Anchor] = []
     for line in lines:
@@ -91,7 +90,7 @@ def check_lines(
             findings.add("trailer.beyond", log, seq, message, expected, f"{walked.size} records")
         else:
             findings.add("trailer.mismatch", log, seq, f"commit {line.commit} names another record", expected, found)
-    return sorted(anchors, key=lambda anchor: -anchor.size)[:MAX_ANCHORS]
+    return anchors
 
 
 def check_others(lines: Collection[Line], present: Collection[str], findings: Findings) -> None:

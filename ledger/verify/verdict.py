@@ -6,7 +6,7 @@ The verdict of a log is the worst that its findings ask for, and that of the rep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,7 +54,26 @@ RULES: dict[str, Rule] = {
     "seal.root": _INVALID,
     "seal.fork": _DIVERGED,
     "seal.missing": _INCOMPLETE,
+    "seal.mismatch": _DIVERGED,
     "ref.foreign": _WARNING,
+    "ref.rolled-back": _DIVERGED,
+    "ref.healed": _WARNING,
+    "journal.rolled-back": _DIVERGED,
+    "predecessor.continued": _WARNING,
+    "log.uncounted": _INFO,
+    "log.none-counts": _INCOMPLETE,
+    "log.lost": _DIVERGED,
+    "log.unread": _WARNING,
+    "seen.mismatch": _DIVERGED,
+    "seen.beyond": _DIVERGED,
+    "seen.forged": _INVALID,
+    "seen.unverified": _INCOMPLETE,
+    "seen.absent-log": _INCOMPLETE,
+    "tag.mismatch": _DIVERGED,
+    "tag.beyond": _INCOMPLETE,
+    "tag.absent-log": _INCOMPLETE,
+    "tag.unchecked": _INFO,
+    "witness.bad": _WARNING,
     "commit.mismatch": _INVALID,
     "commit.absent": _INFO,
     "trailer.mismatch": _DIVERGED,
@@ -94,7 +113,10 @@ class Finding:
 
 
 class Anchor(NamedTuple):
-    """Something outside the log that fixes its first `size` records. `where` is a commit id."""
+    """Something outside the log that fixes its first `size` records.
+
+    `where` is a commit's id, a tag's ref, the entry `<log>/<seq>` of another log, a witness's name, or the time of a pin.
+    """
 
     type: str
     size: int
@@ -103,7 +125,11 @@ class Anchor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
-    """What was found out about one log. `writer` is the clone's own number; `pending` counts facts that are not signed yet."""
+    """What was found out about one log. `writer` is the clone's own number; `pending` counts facts that are not signed yet.
+
+    `sealed` is the size at the last genuine seal and `root` its root in base64, None where there is none. A log that is not
+    `counted` has no part in the repository's verdict.
+    """
 
     log: str
     writer: str | None
@@ -113,6 +139,9 @@ class LogReport:
     trust: str
     anchored_size: int
     anchors: tuple[Anchor, ...]
+    sealed: int = 0
+    root: str | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +176,31 @@ class Findings:
         """Take one finding; `code` must be one of RULES."""
         rule = RULES[code]
         self._worst[log] = worst([self.worst(log), rule.verdict])
-        shown = self._shown.setdefault(log, [])
-        if len(shown) >= MAX_FINDINGS:
-            self._hidden[log] = self._hidden.get(log, 0) + 1
-            return
-        shown.append(Finding(code, rule.severity, log, seq, message, _text(expected), _text(found)))
+        self._take(Finding(code, rule.severity, log, seq, message, _text(expected), _text(found)))
+
+    def _take(self, finding: Finding) -> None:
+        shown = self._shown.setdefault(finding.log, [])
+        if len(shown) < MAX_FINDINGS:
+            shown.append(finding)
+        else:
+            self._hidden[finding.log] = self._hidden.get(finding.log, 0) + 1
 
     def worst(self, log: str | None) -> str:
         """Return the worst verdict that the findings of `log` ask for."""
         return self._worst.get(log, "consistent")
 
-    def overall(self) -> str:
-        """Return the worst verdict that any finding asks for."""
-        return worst(["consistent", *self._worst.values()])
+    def overall(self, without: Collection[str] = ()) -> str:
+        """Return the worst verdict that any finding asks for, those of the logs in `without` apart."""
+        return worst(["consistent", *(verdict for log, verdict in self._worst.items() if log not in without)])
+
+    def merge(self, others: Findings) -> None:
+        """Take the findings of `others`, those that they do not show included."""
+        for finding in [each for shown in others._shown.values() for each in shown]:
+            self._take(finding)
+        for log, count in others._hidden.items():
+            self._hidden[log] = self._hidden.get(log, 0) + count
+        for log, verdict in others._worst.items():
+            self._worst[log] = worst([self.worst(log), verdict])
 
     def listed(self) -> tuple[Finding, ...]:
         """Return all findings, those of one log together."""
@@ -205,9 +246,9 @@ def _log_json(log: LogReport) -> dict[str, Any]:
         "log": log.log,
         "writer": log.writer,
         "size": log.size,
-        "sealed": 0,  # nothing is sealed into git yet
+        "sealed": log.sealed,
         "pending": log.pending,
-        "root": None,  # the Merkle root comes with sealing
+        "root": log.root,
         "verdict": log.verdict,
         "trust": log.trust,
         "anchored_size": log.anchored_size,
