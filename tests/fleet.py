@@ -113,9 +113,9 @@ class Member:
 
     # What it does
 
-    def git(self, *args: str, **env: str) -> str:
+    def git(self, *args: str, input: str | None = None) -> str:
         """Run git in the repository."""
-        return self.sandbox.git(*args, cwd=self.path, **env)
+        return self.sandbox.git(*args, cwd=self.path, input=input)
 
     def run(self, *words: str, **env: str) -> Done:
         """Run the `ledger` command in a process of its own."""

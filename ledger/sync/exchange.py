@@ -20,6 +20,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from ledger.core.seal import format_ref
@@ -83,7 +84,6 @@ def sync(
     progress: Progress = lambda what, done, total: None,
 ) -> Report:
     """Exchange sealed logs with a remote and return what was done. Raises RepoError where it cannot be reached, and StoreError."""
-
     remote = Remote(repo, remote_name, read_prefix(repo), patience_s=patience_s)
     recorder = Recorder.find(repo, state)
     name = hashlib.sha256(os.fsencode(repo.common_dir)).hexdigest()
@@ -116,7 +116,7 @@ class _Exchange:
         """Do as the module says."""
         for number in range(_ROUNDS):
             known = list_tips(self._repo, f"refs/ledger/remotes/{self._remote.folder}", MAX_LOGS)
-            listing = self._remote.list_tips(lambda: {*self._local(), *known})
+            listing = self._remote.list_tips(partial(self._names, known))
             tips = self._take(listing, known)
             self._witness()
             if not self._push or self._give(tips):
@@ -131,6 +131,9 @@ class _Exchange:
     @property
     def _own(self) -> str | None:
         return None if self._recorder is None else self._recorder.clone.log
+
+    def _names(self, known: dict[str, str]) -> set[str]:
+        return {*self._local(), *known}
 
     def _local(self) -> dict[str, str]:
         return list_tips(self._repo, f"{self._prefix}/logs", MAX_LOGS)

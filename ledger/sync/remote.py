@@ -122,8 +122,8 @@ class Remote:
     def fetch(self, logs: Sequence[str]) -> dict[str, str]:
         """Fetch the refs of `logs` into quarantine; return those that did not come, and why. Raises RepoError where none can.
 
-        One that cannot be fetched (damaged objects, say) costs itself only. So that a remote that went away is not asked hundreds
-        of times, `_MAX_FAILURES` conversations may fail.
+        One that cannot be fetched (damaged objects, say) costs itself only; what failed once is tried once more. So that a remote
+        that went away is not asked hundreds of times, `_MAX_FAILURES` conversations may fail.
         """
         failed: dict[str, str] = {}
         todo = [list(logs)] if logs else []
@@ -136,7 +136,8 @@ class Remote:
                 failures += 1
                 if failures == 1:
                     self._list([f"{self.prefix}/logs/none"])  # raises where it is the connection that fails
-                if len(some) == 1 or failures >= _MAX_FAILURES:
+                    todo.append(some)
+                elif len(some) == 1 or failures >= _MAX_FAILURES:
                     failed |= dict.fromkeys(some, error.message)
                 else:
                     todo += [some[: len(some) // 2], some[len(some) // 2 :]]

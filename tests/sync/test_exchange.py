@@ -47,7 +47,7 @@ def test_a_log_advances_seal_by_seal(fleet: Fleet) -> None:
 
 
 def test_only_refs_of_logs_come_and_go(fleet: Fleet) -> None:
-    """No tag, no branch and no FETCH_HEAD come along, nothing but the log is pushed, and the config stays byte for byte as it is."""
+    """No tag, no branch and no FETCH_HEAD come along, nothing but the log is pushed, and the config stays as it is."""
     ada, bob = fleet.members
     ada.git("tag", "v1")
     ada.git("tag", "-a", "-m", "tag", "v2")
@@ -250,7 +250,7 @@ def test_six_clones_at_the_same_time_converge(sandbox: Any) -> None:
 
 
 def test_seals_that_were_made_anew_meet_the_old_ones(fleet: Fleet) -> None:
-    """Where the local seals were lost and made again, other commits hold the same checkpoints: they follow the old ones, unforced."""
+    """Where the local seals were lost and made again, other commits hold the same checkpoints, and follow the old ones."""
     ada, bob = fleet.members
     ada.say()
     ada.sync()
