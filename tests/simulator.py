@@ -136,7 +136,8 @@ class LogSimulator:
         records = self._records if records is None else records
         frontier = Frontier()
         frontier.extend(map(hash_leaf, records[:size]))
-        seed = seed or self.seeds[parse_record(records[size]).entry.key if size < len(records) else self.key]
+        near = parse_record(records[min(size, len(records) - 1)]).entry
+        seed = seed or self.seeds[self.key if near.kind == "key.rotated" and near.seq < size else near.key]
         checkpoint = Checkpoint(format_origin(log or self.name), size, frontier.root())
         return sign_checkpoint(checkpoint, public_key_of(seed), lambda message: sign_message(seed, message))
 
