@@ -3,12 +3,14 @@
 here=${0%/*}
 # @include @CHAIN@
 
-run_chained "$@" || exit
+# Both readers get the whole list of pushed refs.
+list=$(cat)
+printf '%s\n' "$list" | run_chained "$@" || exit
 
 # Seals, and exchanges sealed logs with the remote that is being pushed to, as `ledger.push` says.
 python=@PYTHON@
 if [ -x "$python" ]; then
-	"$python" -I -m ledger --state @STATE@ sync --at-push -- "$1" </dev/null >&2
+	printf '%s\n' "$list" | "$python" -I -m ledger --state @STATE@ sync --at-push -- "$1" >&2
 else
 	echo "git-ledger: logs not pushed, for $python is gone; run \`ledger init\` again" >&2
 fi

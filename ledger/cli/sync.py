@@ -11,10 +11,12 @@ from ledger.cli.main import Place
 from ledger.errors import LedgerError
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
+from ledger.repo.seals import read_prefix
 from ledger.sync.exchange import Report, sync
 from ledger.sync.remote import choose_remote, is_configured
 
 _HOOK_PATIENCE_S = 30.0
+_MAX_LIST_BYTES = 16 << 20
 _STYLES = {
     "fork": "bold red",
     "refused": "red",
@@ -70,7 +72,7 @@ def _at_push(place: Place, remote: str | None) -> int:
         repo, state = place.repository(), place.state()
         if remote is None or place.clone_if_any() is None or _setting(repo) != "auto" or not is_configured(repo, remote):
             return 0  # a URL that somebody pushes to once is not where this repository's logs live
-        report = sync(repo, state, remote, patience_s=_HOOK_PATIENCE_S)
+        report = sync(repo, state, remote, push=not _pushes_logs(repo), patience_s=_HOOK_PATIENCE_S)
     except LedgerError as error:
         click.echo(f"ledger: logs not exchanged: {error.message}", err=True)
         return 0
@@ -78,6 +80,16 @@ def _at_push(place: Place, remote: str | None) -> int:
         if change.how in _STYLES and not (change.how == "rejected" and change.log != report.log):
             click.echo(f"ledger: log {change.log[:8]} {change.how}: {change.reason}".rstrip(": "), err=True)
     return 0
+
+
+def _pushes_logs(repo: GitDir) -> bool:
+    """Say whether the push itself is about refs of logs, as git tells the hook on standard input (githooks(5)).
+
+    It has looked at the remote already (`--mirror`, or `--all` where logs are branches): if these refs moved now, it would fail.
+    """
+    listed = sys.stdin.buffer.read(_MAX_LIST_BYTES).decode("utf-8", "replace")
+    logs = f"{read_prefix(repo)}/logs/"
+    return any(line.split(" ")[2:3] and line.split(" ")[2].startswith(logs) for line in listed.split("\n"))
 
 
 def _setting(repo: GitDir) -> str:

@@ -219,8 +219,9 @@ def test_hooks_outside_the_repository_are_not_written_to(bench, repo):
     seen = bench.sandbox.home / "seen"
     bench.sandbox.git("push", "-q", str(remote), "main", cwd=repo, SEEN=str(seen))
     assert f"push {remote}" in seen.read_text() and "refs/heads/main" in seen.read_text()
-    first, second = bench.recorded()
+    first, second, pushed = bench.recorded()
     assert first.endswith("git post-commit") and second.endswith(f"sync --at-push -- {remote}")
+    assert pushed.startswith("refs/heads/main "), "our hook gets the list of refs as well"
     bench.remove(repo)
     assert touched(repo, shared) == before
 

@@ -137,17 +137,28 @@ def test_a_push_never_fails_on_our_account(fleet: Fleet) -> None:
     push_one()
 
 
-def test_a_push_with_mirror_is_made_good_by_the_next(fleet: Fleet) -> None:
-    """`git push --mirror` has read its refs before our hook brings others' logs: the next push puts back what it deletes."""
+def test_a_push_of_the_logs_themselves_is_left_to_git(fleet: Fleet) -> None:
+    """`git push --mirror` has looked at the remote before our hook runs: the hook moves no log there, and the next sync heals."""
     ada, bob = fleet.members
     bob.say()
     bob.sync()
     push(ada, "--mirror", "origin")
     assert bob.log not in fleet.refs() and bob.log in ada.refs()
-    said = push(ada, "--mirror", "origin")
-    assert f"log {bob.log[:8]} healed" in said
-    assert set(fleet.refs()) == {ada.log, bob.log}
-    assert bob.run_json("sync")["ok"]
+    fleet.sandbox.commit(ada.path, "one", {"a": "1\n"})
+    push(ada, "--mirror", "origin")
+    assert ada.run_json("sync")["ok"]
+    assert set(fleet.refs()) == {ada.log, bob.log} and fleet.refs() == ada.refs()
+
+
+def test_logs_that_are_branches_go_with_a_push_of_all(fleet: Fleet) -> None:
+    """With `refs/heads/ledger` as the prefix `git push --all` pushes the log's branch too, and no two pushes of it meet."""
+    ada, _ = fleet.members
+    ada.git("config", "ledger.refPrefix", "refs/heads/ledger")
+    for number in range(3):
+        fleet.sandbox.commit(ada.path, f"{number}")
+        assert "rejected" not in push(ada, "--all", "origin")
+    assert ada.run_json("sync")["ok"]
+    assert fleet.refs("refs/heads/ledger") == ada.refs(prefix="refs/heads/ledger")
 
 
 def test_a_push_that_has_nothing_to_push_still_seals(fleet: Fleet) -> None:
