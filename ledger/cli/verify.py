@@ -8,6 +8,9 @@ from contextlib import nullcontext
 import click
 
 from ledger.cli.main import Place
+from ledger.core.note import NoteKey
+from ledger.errors import FormatError
+from ledger.verify.anchors import parse_witness
 from ledger.verify.trailers import RangeError
 from ledger.verify.verdict import Report, build_json
 from ledger.verify.verifier import Options, verify_repository
@@ -20,13 +23,13 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 @click.option("--full", is_flag=True, help="Check every signature, on all cores.")
 @click.option("--coverage", is_flag=True, help="List commits that have no entry.")
 @click.option("--trust", metavar="FILE", type=_FILE, help="Trust the keys in FILE (allowed_signers), no others.")
-@click.option("--witness", "witnesses", metavar="KEY", multiple=True, help="Know this witness of a proof: <name>+<id>+<base64>.")
+@click.option("--witness", "witnesses", metavar="KEY", multiple=True, help="Know this witness: <name>+<id>+<base64>.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
     place: Place, revisions: str | None, full: bool, coverage: bool, trust: str | None, witnesses: tuple[str, ...], as_json: bool
 ) -> int:
-    """Check the logs of this repository: chain, signatures, payloads, commits, trailers, pins.
+    """Check the logs of this repository: chain, signatures, seals, payloads, commits, and what fixes them from outside.
 
     RANGE limits the commits whose trailers are looked at, as in `git log`. FILE is a proof that `ledger prove` made, and can be
     checked anywhere. Exit codes: 0 consistent or anchored, 1 incomplete, diverged or invalid, 2 wrong usage, 3 could not check.
@@ -45,7 +48,8 @@ def command(
     show_progress = sys.stderr.isatty() and not as_json
     with verify_progress() if show_progress else nullcontext(_no_progress) as progress:
         try:
-            report = verify_repository(repository, state, Options(revisions, full, coverage, trust, progress))
+            options = Options(revisions, full, coverage, trust, progress, _parse_witnesses(witnesses))
+            report = verify_repository(repository, state, options)
         except RangeError as error:
             raise click.UsageError(error.message) from error
     if as_json:
@@ -58,6 +62,13 @@ def command(
 def exit_code(report: Report) -> int:
     """Return what the process should exit with."""
     return 0 if report.verdict in ("anchored", "consistent") else 1
+
+
+def _parse_witnesses(texts: tuple[str, ...]) -> tuple[NoteKey, ...]:
+    try:
+        return tuple(parse_witness(text) for text in texts)
+    except FormatError as error:
+        raise click.UsageError(f"--witness: {error.message}") from error
 
 
 def _no_progress(what: str, done: int, total: int) -> None:

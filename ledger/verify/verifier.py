@@ -180,10 +180,11 @@ class _Run:
             if subject.is_counted:
                 self._findings.merge(subject.findings)
             else:
-                message = "no commit names this log and no trusted key signed it: it is listed, and counts for nothing"
+                message = "no commit names this log and no trusted key signed it"
                 if subject.walked.keys and not subject.belongs:
-                    message = "the log belongs to another repository, and no commit names it: it is listed, and counts for nothing"
-                self._findings.add("log.uncounted", log, None, message, None, subject.findings.worst(log))
+                    message = "the log belongs to another repository, and no commit here names it"
+                message += f": it counts for nothing (by itself it is {subject.findings.worst(log)})"
+                self._findings.add("log.uncounted", log, None, message)
 
     def _check_outside(self) -> dict[str, list[Covered]]:
         findings, subjects = self._findings, self._counted()

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from ledger.cli.plain import safe
 from ledger.cli.screen import console
-from ledger.verify.verdict import Finding, LogReport, Report
-from ledger.verify.verifier import Progress as Report_progress
+from ledger.verify.verdict import Anchor, Finding, LogReport, Report
+from ledger.verify.subject import Progress as Report_progress
 
 _VERDICTS = {
-    "anchored": ("bold green", "every check passed, and commits that others hold fix the logs as far as said below"),
+    "anchored": ("bold green", "every check passed, and something outside fixes the logs as far as said below"),
     "consistent": ("bold green", "every check that could be made passed; nothing outside the logs fixes them"),
     "incomplete": ("bold yellow", "something that is needed for checking is not here"),
     "diverged": ("bold red", "there are two histories of one log"),
@@ -29,6 +29,7 @@ _TRUST = {
 }
 _SEVERITIES = (("error", "red", "Errors"), ("warning", "yellow", "Warnings"), ("info", "dim", "For information"))
 _MAX_MISSING = 20
+_MAX_OTHERS = 20  # logs that do not count
 
 
 def render_verify(report: Report) -> None:
@@ -39,6 +40,7 @@ def render_verify(report: Report) -> None:
     if report.logs:
         out.print()
         out.print(_logs(report))
+    _print_anchors(report)
     for severity, look, title in _SEVERITIES:
         found = [finding for finding in report.findings if finding.severity == severity]
         if found:
@@ -70,18 +72,45 @@ def verify_progress() -> Iterator[Report_progress]:
 
 def _logs(report: Report) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("log", "verdict", "records", "pending", "anchored", "trust"):
-        table.add_column(name, justify="right" if name in ("records", "pending") else "left", overflow="fold")
-    for log in report.logs:
-        table.add_row(log.log[:12], log.verdict, str(log.size), str(log.pending), _anchored(log), _TRUST[log.trust])
+    numbers = ("records", "sealed", "pending")
+    for name in ("log", "verdict", *numbers, "anchored", "trust"):
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    counted = [log for log in report.logs if log.counted]
+    others = [log for log in report.logs if not log.counted]
+    for log in [*counted, *others[:_MAX_OTHERS]]:
+        verdict = log.verdict if log.counted else f"not counted ({log.verdict})"
+        anchored = f"up to {log.anchored_size}" if log.anchors else "no"
+        row = (log.log[:12], verdict, *map(str, (log.size, log.sealed, log.pending)), anchored, _TRUST[log.trust])
+        table.add_row(*row, style=None if log.counted else "dim")
+    if len(others) > _MAX_OTHERS:
+        table.add_row("…", f"and {len(others) - _MAX_OTHERS} more that do not count", style="dim")
     return table
 
 
-def _anchored(log: LogReport) -> str:
-    if not log.anchors:
-        return "no"
-    more = f" and {len(log.anchors) - 1} more" if len(log.anchors) > 1 else ""
-    return f"up to {log.anchored_size} by commit {log.anchors[0].where[:12]}{more}"
+def _print_anchors(report: Report) -> None:
+    """Say of each log that counts up to where each sort of anchor fixes it, and by what."""
+    out = console()
+    for log in report.logs:
+        if not log.anchors or not log.counted:
+            continue
+        out.print()
+        out.print(Text(f"What fixes {log.log[:12]} from outside", style="bold"))
+        sorts: dict[str, list[Anchor]] = {}
+        for anchor in log.anchors:
+            sorts.setdefault(anchor.type, []).append(anchor)
+        for found in sorts.values():
+            more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+            out.print(Text(f"  up to {found[0].size} by {_where(found[0])}{more}"), soft_wrap=True)
+
+
+def _where(anchor: Anchor) -> str:
+    where = safe(anchor.where)
+    if anchor.type == "seen":
+        log, _, seq = where.partition("/")
+        return f"another log, {log[:12]}/{seq}"
+    if anchor.type == "pin":
+        return f"an earlier run here, {where[:10]}"
+    return f"{anchor.type} {where[:12] if anchor.type == 'commit' else where.removeprefix('refs/tags/')}"
 
 
 def finding_text(finding: Finding, look: str) -> Text:
