@@ -170,6 +170,11 @@ class _Run:
                 subject.findings.merge(scratch)
             is_trusted = subject.trust in ("pinned", "repository") or (subject.trust == "given" and _is_given(walked, self._trust))
             subject.is_counted = log in named or (is_trusted and subject.belongs and bool(walked.keys))
+        is_listed = self._trust.given is not None or bool(self._trust.committed)
+        if not is_listed and not any(subject.is_counted for subject in self._subjects.values()):
+            # Nobody says whose to believe: then all of them, at first sight. From then on pins tell them from strangers.
+            for subject in self._subjects.values():
+                subject.is_counted = subject.belongs and bool(subject.walked.keys)
         for subject in list(self._subjects.values()):
             while subject.is_counted and (before := _predecessor(subject.walked)) is not None:
                 if before.log not in self._subjects or self._subjects[before.log].is_counted:
@@ -284,7 +289,7 @@ class _Run:
             what, at = healed[log]
             findings.add("ref.healed", log, None, f"{what}; it was put back on {at}")
         if subjects and not self._counted():
-            message = "logs are here, and nothing says whose to believe; name keys with --trust, or commit .ledger/allowed_signers"
+            message = "logs are here, and none is of a trusted key; name their keys with --trust, or in .ledger/allowed_signers"
             findings.add("log.none-counts", None, None, message)
         if self._unread:
             findings.add("log.unread", None, None, f"{self._unread} further logs were not read: there are more than {MAX_LOGS}")

@@ -167,14 +167,22 @@ def test_nothing_but_refs_is_enough(scene: Scene) -> None:
     assert clone.verify(full=True).verdict == "anchored"
 
 
-def test_a_log_that_nothing_vouches_for_is_no_pass(scene: Scene) -> None:
-    """Where no commit names a log and no trusted key signed it, there is nothing that verifying it would say."""
+def test_without_a_word_on_trust_logs_are_believed_at_first_sight(scene: Scene) -> None:
+    """Where no commit names a log and nobody lists keys, what is here counts, and is said to be seen for the first time."""
     sealed(scene)
     report = auditor(scene).verify()
-    assert (report.verdict, codes(report)) == ("incomplete", ["log.none-counts", "log.uncounted"])
+    assert (report.verdict, codes(report), report.logs[0].trust) == ("consistent", [], "first-use")
     scene.commit_with_trailer()
     report = auditor(scene, "later").verify()
     assert (report.verdict, report.logs[0].anchors[0].type) == ("anchored", "commit")
+
+
+def test_logs_of_none_of_the_listed_keys_are_no_pass(scene: Scene) -> None:
+    """Where keys are listed, and no log is of one of them, there is nothing that verifying the logs would say."""
+    sealed(scene)
+    enroll(scene, LogSimulator())
+    report = auditor(scene).verify()
+    assert (report.verdict, codes(report)) == ("incomplete", ["log.none-counts", "log.uncounted"])
 
 
 def test_a_strangers_log_spoils_nothing(scene: Scene) -> None:
