@@ -28,7 +28,7 @@ from ledger.core.seal import parse_segment
 from ledger.errors import FormatError, RepoError, TrustError
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.gitdir import GitDir
-from ledger.repo.seals import SealObject, Stray, read_chain, read_seals, read_tip
+from ledger.repo.seals import SealObject, Stray, read_chain, read_parents, read_seals, read_tip
 from ledger.verify.chain import Walked, Walker, find_signer
 from ledger.verify.known import NOTHING, GenuineSeal, Known, Wanted
 from ledger.verify.notes import Notes
@@ -38,6 +38,7 @@ from ledger.verify.verdict import Findings
 MAX_STRAYS = 1000  # in a row; behind them nothing is looked for
 MAX_ABSENT = 20  # objects in a row that are not here
 MAX_KEPT = 100  # strays that are named
+MAX_MERGES = 16  # of somebody else's, whose other parents are looked behind
 MAX_SUSPECTS = 16  # signed checkpoints that did not fit, and that are looked into
 
 Take = Callable[[int, bytes], None]
@@ -149,28 +150,45 @@ class _RefWalk:
         self._in_a_row = self._gone = 0
 
     def run(self, oids: Sequence[str], progress: Progress) -> WalkedRef:
-        """Look at the commits `oids`, oldest first."""
-        seen, frontier = self._seen, self._walker.walked.frontier
+        """Look at the commits `oids`, oldest first, and at what somebody's merge hides behind its other parents."""
         with ObjectReader(self._repo) as reader:
-            for item in read_seals(reader, oids):
-                reason = self._judge(item) if isinstance(item, SealObject) else item.reason
-                if reason is None:
-                    self._in_a_row = self._gone = 0
-                    progress(frontier.size)
-                    continue
-                stray = item if isinstance(item, Stray) else Stray(item.oid, reason)
-                if stray.absent:
-                    self._absent, self._gone = self._absent or stray, self._gone + 1
-                seen.stray_count += 1
-                self._in_a_row += 1
-                if len(seen.strays) < MAX_KEPT:
-                    seen.strays.append(stray)
-                if self._in_a_row >= MAX_STRAYS or self._gone >= MAX_ABSENT:
-                    break
+            self._read(reader, oids, progress)
+            for hidden in self._find_hidden():
+                self._read(reader, hidden, progress)
             self._find_roots(reader)
         self._walker.finish()
         self._report()
-        return seen
+        return self._seen
+
+    def _read(self, reader: ObjectReader, oids: Sequence[str], progress: Progress) -> None:
+        seen = self._seen
+        for item in read_seals(reader, oids):
+            reason = self._judge(item) if isinstance(item, SealObject) else item.reason
+            if reason is None:
+                self._in_a_row = self._gone = 0
+                progress(self._walker.walked.frontier.size)
+                continue
+            stray = item if isinstance(item, Stray) else Stray(item.oid, reason)
+            if stray.absent:
+                self._absent, self._gone = self._absent or stray, self._gone + 1
+            seen.stray_count += 1
+            self._in_a_row += 1
+            if len(seen.strays) < MAX_KEPT:
+                seen.strays.append(stray)
+            if self._in_a_row >= MAX_STRAYS or self._gone >= MAX_ABSENT:
+                break
+
+    def _find_hidden(self) -> Iterator[list[str]]:
+        """Yield runs of commits that continue the last genuine seal behind another parent than the first of somebody's commit.
+
+        Whoever may push can lay such a commit over an old seal and the last one: git takes it for a fast-forward.
+        """
+        seen = self._seen
+        for stray in [stray for stray in seen.strays[-MAX_MERGES:] if not stray.absent]:
+            for parent in read_parents(self._repo, stray.oid)[1:MAX_MERGES]:
+                oids = read_chain(self._repo, parent, seen.genuine_tip)
+                if oids and read_parents(self._repo, oids[0])[:1] == ([seen.genuine_tip] if seen.genuine_tip else []):
+                    yield oids
 
     def _judge(self, seal: SealObject) -> str | None:
         """Take a seal in where it is signed by the log's key; else return why it is a stray."""

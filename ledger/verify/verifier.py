@@ -157,7 +157,7 @@ class _Run:
 
     def _judge(self) -> None:
         """Say of each log whether it belongs here, whether its keys are trusted, and whether it counts."""
-        named = {self._own, *self._named}
+        named = {self._own, *self._named}  # and a log that counted here does not cease to where its ref is spoilt
         for log, subject in self._subjects.items():
             subject.notes.report(subject.findings)
             walked = subject.walked
@@ -169,7 +169,7 @@ class _Run:
                 subject.belongs = check_roots(*asked, ours=ours, reach=self._reach)
                 subject.findings.merge(scratch)
             is_trusted = subject.trust in ("pinned", "repository") or (subject.trust == "given" and _is_given(walked, self._trust))
-            subject.is_counted = log in named or (is_trusted and subject.belongs and bool(walked.keys))
+            subject.is_counted = log in named or log in self._met or (is_trusted and subject.belongs and bool(walked.keys))
         is_listed = self._trust.given is not None or bool(self._trust.committed)
         if not is_listed and not any(subject.is_counted for subject in self._subjects.values()):
             # Nobody says whose to believe: then all of them, at first sight. From then on pins tell them from strangers.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,23 +16,34 @@ import pytest
 import simulator
 from scene import Scene, codes, fill
 from simulator import LogSimulator, PayloadRow
+from test_verify_sealed import tag
 
+from ledger.core.checkpoint import build_cosignature
 from ledger.core.entry import hash_record, parse_record
+from ledger.core.note import COSIGNATURE, Note, NoteKey, format_note, parse_note
+from ledger.core.seal import format_segment
 from ledger.core.signers import format_signer
 from ledger.core.sshsig import fingerprint, parse_public_key
+from ledger.errors import NoLedger
 from ledger.store import pins
 from ledger.store import state as places
 from ledger.verify.chain import walk
 from ledger.verify.notes import Notes
 from ledger.verify.signatures import EverySignature
 from ledger.verify.verdict import RULES, Findings, Report, worst
+from ledger.verify.verifier import Options, verify_repository
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "threat-model.md"
 REWRITE = "REWRITE_THREAT_TABLE" in os.environ  # how the table in the page is brought up to date
 BEGIN, END = "<!-- tampering table: written by tests/verify/test_tampering.py -->", "<!-- end of the tampering table -->"
 
-COLUMNS = ("default", "`--full`", "`--trust`", "pin", "trailer, local", "trailer, pushed")
+COLUMNS = (
+    *("default", "`--full`", "`--trust`", "pin", "trailer, local", "trailer, pushed"),
+    *("sealed", "`log.seen`", "signed tag", "witness"),
+)
+BEGIN_REFS, END_REFS = "<!-- table of refs: written by tests/verify/test_tampering.py -->", "<!-- end of the table of refs -->"
+REF_COLUMNS = ("a fresh clone", "the writer's clone", "pin", "trailer, pushed", "`log.seen`", "signed tag", "witness")
 MIDDLE, NEAR_END = 4, 9
 
 
@@ -180,6 +192,18 @@ class Stage:
         self.trust = sandbox.root / "trusted"
         keys = [parse_public_key(_names_of(seed)[1]) for seed in self.scene.sim.seeds.values()]
         self.trust.write_text("".join(f"{format_signer('ledger-ada', key)}\n" for key in keys))
+        self.by = LogSimulator(roots=[self.base])
+        keys.append(parse_public_key(self.by.public_key))
+        self.enrolled = self._enroll(keys)
+        self.sealed = self.scene.seal(3, NEAR_END, len(self.scene.sim.records()))
+        seed = os.urandom(32)
+        self.witness = NoteKey("witness.example/w1", COSIGNATURE, simulator.public_key_of(seed))
+        note = parse_note(self.scene.sim.note(len(self.scene.sim.records())))
+        line = build_cosignature(self.witness, note.text, 1767323045, lambda message: simulator.sign_message(seed, message))
+        self.note = format_note(Note(note.text, (*note.signatures, line)))
+        below = self.scene.seal(3, NEAR_END)
+        self.cosigned = self.scene.put_seal(self.note, format_segment(self.scene.sim.records()[NEAR_END:]), below)
+        self._see(self.scene.sim.note(len(self.scene.sim.records())))
 
     def verify(self, column: str, attack: Attack) -> Report:
         """Return the verifier's answer to one attack under one column's circumstances."""
@@ -196,7 +220,37 @@ class Stage:
         self.scene.install(done.records or [], done.payloads, done.log)
         if done.records is None:
             self.journal(done).unlink()
-        return self.scene.verify(full=column == "`--full`", trust=str(self.trust) if column == "`--trust`" else None)
+        witnesses = (self.witness,) if column == "witness" else ()
+        trust = str(self.trust) if column == "`--trust`" else None
+        return self.scene.verify(full=column == "`--full`", trust=trust, witnesses=witnesses)
+
+    def verify_ref(self, column: str, attack: RefAttack) -> Report | None:
+        """Return the verifier's answer to an attack on the ref, None where it finds nothing to check."""
+        scene, sim = self.scene, self.scene.sim
+        self._clear_refs()
+        git, path = scene.sandbox.git, scene.path
+        branch = self._commit(sim.head(), self.enrolled) if column == "trailer, pushed" else self.enrolled
+        for ref in ("refs/heads/main", "refs/remotes/origin/main"):
+            git("update-ref", ref, branch, cwd=path)
+        self._outside(column, sealed=self.cosigned if column == "witness" else self.sealed)
+        state = scene.state
+        if column == "the writer's clone":
+            scene.adopt(sim.name)
+            scene.install()
+            self._remember_seals()
+            Path(pins.pins_path(state)).unlink(missing_ok=True)
+        else:
+            self.machines += 1
+            state = str(scene.sandbox.root / f"machine-{self.machines}")
+        if column == "pin":
+            assert verify_repository(scene.repo, state, Options()).verdict == "consistent"
+        attack.run(self)
+        try:
+            return verify_repository(scene.repo, state, Options(witnesses=(self.witness,)))
+        except NoLedger:
+            return None
+
+    machines = 0
 
     def journal(self, done: Tampered) -> Path:
         """Return where the tampered journal lies."""
@@ -209,12 +263,125 @@ class Stage:
         git("update-ref", "refs/heads/main", branch, cwd=path)
         git("update-ref", "refs/remotes/origin/main", self.honest if column == "trailer, pushed" else self.base, cwd=path)
 
-    def _commit(self, head: str) -> str:
-        message = f"change\n\nLedger-Entry: {head}\n"
-        oid: str = self.scene.sandbox.git(
-            "commit-tree", "-p", self.base, "-m", message, f"{self.base}^{{tree}}", cwd=self.scene.path
-        )
+        self._outside(column, sealed=self.cosigned if column == "witness" else self.sealed if column == "sealed" else None)
+
+    def _outside(self, column: str, sealed: str | None) -> None:
+        """Put what the column has outside the log: the log's own seals, another log that saw it, a signed tag."""
+        self._clear_refs()
+        if sealed is not None:
+            self.scene.set_ref(sealed)
+        if column in ("sealed", "`log.seen`", "signed tag", "witness"):
+            self.scene.sandbox.git("update-ref", "refs/heads/main", self.enrolled, cwd=self.scene.path)
+        if column == "`log.seen`":
+            self.seal_other(self.by.records())
+        if column == "signed tag":
+            tag(self.scene, "v1", self.scene.sim.head(), self.by.seeds[self.by.key])
+
+    def seal_other(self, records: list[bytes]) -> None:
+        """Put the other log's seal of `records` on its ref."""
+        self.scene.set_ref(self.scene.put_seal(self.by.note(len(records), records), format_segment(records)), self.by.name)
+
+    def _clear_refs(self) -> None:
+        git, path = self.scene.sandbox.git, self.scene.path
+        for ref in git("for-each-ref", "--format=%(refname)", "refs/ledger", "refs/tags", cwd=path).split():
+            git("update-ref", "-d", ref, cwd=path)
+
+    def _remember_seals(self) -> None:
+        size = len(self.scene.sim.records())
+        db = sqlite3.connect(places.journal_path(self.scene.state, self.scene.sim.name))
+        with db:
+            db.executemany("INSERT INTO meta VALUES (?, ?)", {"sealed_tip": self.sealed, "sealed_size": str(size)}.items())
+        db.close()
+
+    def _see(self, note: bytes) -> None:
+        lines = note.decode().split("\n")
+        body = {"log": self.scene.sim.name, "size": int(lines[1]), "root": lines[2], "checkpoint": note.decode()}
+        self.by.append("log.seen", body, source="git")
+
+    def _enroll(self, keys: list[bytes]) -> str:
+        lines = "".join(f"{format_signer('ledger-ada', key)}\n" for key in keys)
+        oid: str = self.scene.sandbox.commit(self.scene.path, "enroll", {".ledger/allowed_signers": lines})
         return oid
+
+    def _commit(self, head: str, parent: str = "") -> str:
+        message, parent = f"change\n\nLedger-Entry: {head}\n", parent or self.base
+        oid: str = self.scene.sandbox.git("commit-tree", "-p", parent, "-m", message, f"{parent}^{{tree}}", cwd=self.scene.path)
+        return oid
+
+
+class RefAttack(NamedTuple):
+    """One tampering with the log's ref: who needs what for it, and how it is done."""
+
+    name: str
+    needs: str
+    run: Callable[[Stage], None]
+
+
+def _set(change: Callable[[Stage], str]) -> Callable[[Stage], None]:
+    return lambda stage: stage.scene.set_ref(change(stage))
+
+
+def _delete(stage: Stage) -> None:
+    stage.scene.sandbox.git("update-ref", "-d", f"refs/ledger/logs/{stage.scene.sim.name}", cwd=stage.scene.path)
+
+
+def _cut_middle(stage: Stage) -> str:
+    return stage.scene.seal(tip=stage.scene.seal(NEAR_END), start=NEAR_END + 1)
+
+
+def _edit_segment(stage: Stage, at: int) -> str:
+    """Change a record in a segment, keep the checkpoint over it, and lay the later seals on top again."""
+    scene, records = stage.scene, stage.scene.sim.records()
+    changed = simulator.flip(records, at, 40)
+    if at < NEAR_END:
+        edited = scene.put_seal(scene.sim.note(NEAR_END), format_segment(changed[3:NEAR_END]), scene.seal(3))
+        return scene.seal(tip=edited, start=NEAR_END)
+    return scene.put_seal(scene.sim.note(len(records)), format_segment(changed[NEAR_END:]), scene.seal(3, NEAR_END))
+
+
+def _put_other(stage: Stage) -> str:
+    other = LogSimulator()
+    return stage.scene.put_seal(other.note(1), format_segment(other.records()))
+
+
+def _forge_seen(stage: Stage) -> None:
+    """Let the other log's writer claim, without the accused log's key, that it saw more."""
+    note = stage.scene.sim.note(len(stage.scene.sim.records()), seed=os.urandom(32)).decode()
+    key = stage.scene.sim.note(len(stage.scene.sim.records())).decode().rpartition("— ")[2].split(" ")[1][:6]
+    head, _, line = note.rpartition(" ")
+    lines = note.split("\n")
+    body = {"log": stage.scene.sim.name, "size": int(lines[1]), "root": lines[2], "checkpoint": f"{head} {key}{line[6:]}"}
+    copy = stage.by._copy(len(stage.by.records()))
+    copy.append("log.seen", body, source="git")
+    stage.seal_other(copy.records())
+
+
+def _lay_fork_on_top(stage: Stage) -> str:
+    return stage.scene.seal(NEAR_END + 1, records=stage.scene.sim.fork(NEAR_END), tip=stage.sealed, start=NEAR_END)
+
+
+PUSH = "may push"
+REF_ATTACKS = [
+    RefAttack("nothing", "", lambda stage: None),
+    RefAttack("the ref deleted", PUSH, _delete),
+    RefAttack("the ref set back to its first seal", PUSH, _set(lambda stage: stage.scene.seal(3))),
+    RefAttack("the last seal cut off", PUSH, _set(lambda stage: stage.scene.seal(3, NEAR_END))),
+    RefAttack("records left out between two seals", PUSH, _set(_cut_middle)),
+    RefAttack("a foreign commit on top", PUSH, _set(lambda stage: stage.scene.put_seal(b"x", b"y", stage.sealed))),
+    RefAttack("a record in the last segment edited", PUSH, _set(lambda stage: _edit_segment(stage, NEAR_END + 1))),
+    RefAttack("a record in an earlier segment edited", PUSH, _set(lambda stage: _edit_segment(stage, 5))),
+    RefAttack("another repository's ref put in its place", PUSH, _set(_put_other)),
+    RefAttack("a forged `log.seen` against it", "the key of another log", _forge_seen),
+    RefAttack(
+        *("the tail replaced by other entries, and sealed", KEY),
+        _set(lambda stage: stage.scene.seal(3, NEAR_END + 1, records=stage.scene.sim.fork(NEAR_END))),
+    ),
+    RefAttack(
+        *("an entry edited, all after it made anew, and sealed", KEY),
+        _set(lambda stage: stage.scene.seal(records=stage.scene.sim.edit_and_rehash(MIDDLE, _edit))),
+    ),
+    RefAttack("another history laid on top of the first", KEY, _set(_lay_fork_on_top)),
+]
 
 
 @pytest.fixture
@@ -229,6 +396,24 @@ def _cell(attack: Attack, report: Report) -> str:
     return f"{report.verdict}: {', '.join(codes(report, 'error'))}"
 
 
+def _ref_cell(attack: RefAttack, report: Report | None) -> str:
+    """Warnings are named too: a foreign commit or a stranger's ref changes nothing, and is said."""
+    if report is None:
+        return "nothing to check"
+    said = sorted({*codes(report, "error"), *codes(report, "warning")})
+    if report.verdict in ("consistent", "anchored") and not said:
+        return report.verdict if attack.name == "nothing" else "**not seen**"
+    return f"{report.verdict}: {', '.join(said)}"
+
+
+def _ref_table(stage: Stage) -> list[str]:
+    lines = [f"| tampering | needs | {' | '.join(REF_COLUMNS)} |", "|---|---|" + "---|" * len(REF_COLUMNS)]
+    for attack in REF_ATTACKS:
+        cells = [_ref_cell(attack, stage.verify_ref(column, attack)) for column in REF_COLUMNS]
+        lines.append(f"| {attack.name} | {attack.needs} | {' | '.join(cells)} |")
+    return lines
+
+
 def _table(stage: Stage) -> list[str]:
     lines = [f"| tampering | needs | {' | '.join(COLUMNS)} |", "|---|---|" + "---|" * len(COLUMNS)]
     for attack in ATTACKS:
@@ -237,21 +422,33 @@ def _table(stage: Stage) -> list[str]:
     return lines
 
 
-def test_the_table_in_the_threat_model_is_what_happens(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("begin", "end", "table"), [(BEGIN, END, _table), (BEGIN_REFS, END_REFS, _ref_table)], ids=["journals", "refs"]
+)
+def test_the_tables_in_the_threat_model_are_what_happens(stage: Stage, begin: str, end: str, table: Any) -> None:
     """Each tampering gives, under each circumstance, the verdict and findings that docs/threat-model.md names."""
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    shown, _, after = rest.partition(END)
-    found = "\n".join(_table(stage))
+    before, _, rest = PAGE.read_text("utf-8").partition(begin)
+    shown, _, after = rest.partition(end)
+    found = "\n".join(table(stage))
     if REWRITE:
-        PAGE.write_text(f"{before}{BEGIN}\n\n{found}\n\n{END}{after}", "utf-8")
+        PAGE.write_text(f"{before}{begin}\n\n{found}\n\n{end}{after}", "utf-8")
     else:
         assert found == shown.strip()
+
+
+@pytest.mark.parametrize("attack", [attack for attack in REF_ATTACKS if attack.needs == PUSH], ids=lambda attack: attack.name)
+def test_nobody_who_only_pushes_changes_what_somebody_saw(stage: Stage, attack: RefAttack) -> None:
+    """The writer, and a machine that verified the ref before, notice whatever was done to it, and a foreign commit is no more."""
+    for column in ("the writer's clone", "pin"):
+        report = stage.verify_ref(column, attack)
+        assert report is not None and codes(report), column
+        assert (report.verdict in ("consistent", "anchored")) == (attack.name == "a foreign commit on top"), column
 
 
 @pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack.needs == FILES], ids=lambda attack: attack.name)
 def test_nobody_without_the_key_changes_what_an_anchor_fixes(stage: Stage, attack: Attack) -> None:
     """Behind a pin or a trailer, every tampering by somebody without the key is seen; a new log is by a trailer, not by a pin."""
-    for column in ("pin", "trailer, local", "trailer, pushed"):
+    for column in ("pin", "trailer, local", "trailer, pushed", "`log.seen`", "signed tag"):
         report = stage.verify(column, attack)
         if attack.run is not _adopt or column != "pin":
             assert report.verdict not in ("consistent", "anchored"), column

@@ -415,3 +415,20 @@ def test_a_known_witness_anchors(scene: Scene) -> None:
     bad = lines[0]._replace(data=lines[0].data[:-1] + bytes([lines[0].data[-1] ^ 1]))
     scene.set_ref(scene.put_seal(format_note(Note(note.text, (*note.signatures, bad))), format_segment(scene.sim.records()[:9])))
     assert (scene.verify().verdict, codes(scene.verify())) == ("consistent", ["witness.bad"])
+
+
+# --- Seals behind somebody's merge --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["an old seal", "nothing of ours"])
+def test_a_merge_hides_no_seals(scene: Scene, first: str) -> None:
+    """A commit over an old seal and the last one is a fast-forward for git; the seals behind its second parent still count."""
+    enroll(scene, scene.sim)
+    size = len(scene.sim.records())
+    tip = sealed(scene, 3, 6, size)
+    git, path = scene.sandbox.git, scene.path
+    old = git("rev-list", "--first-parent", tip, cwd=path).split()[-1]
+    bottom = old if first == "an old seal" else git("commit-tree", "-m", "root", "HEAD^{tree}", cwd=path)
+    scene.set_ref(git("commit-tree", "-p", bottom, "-p", tip, "-m", "merge", "HEAD^{tree}", cwd=path))
+    report = auditor(scene).verify()
+    assert (report.logs[0].sealed, report.verdict, codes(report)) == (size, "consistent", ["ref.foreign"])

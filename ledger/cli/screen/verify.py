@@ -11,8 +11,8 @@ from rich.text import Text
 
 from ledger.cli.plain import safe
 from ledger.cli.screen import console
-from ledger.verify.verdict import Anchor, Finding, LogReport, Report
 from ledger.verify.subject import Progress as Report_progress
+from ledger.verify.verdict import Anchor, Finding, Report
 
 _VERDICTS = {
     "anchored": ("bold green", "every check passed, and something outside fixes the logs as far as said below"),
