@@ -37,6 +37,8 @@ from ledger.sync.witness import witness
 from ledger.verify.known import GenuineSeal
 
 EVIDENCE = "refs/ledger/evidence"
+MAX_LOCAL = 100_000  # refs of logs here that are looked at
+_AGAIN = 200  # refs that were refused before and are judged once more in one run
 _ROUNDS = 6
 # What git, or a server, says of a push that met another one.
 _TOO_LATE = ("fetch first", "non-fast-forward", "lock", "incorrect old value", "failed to update ref")
@@ -132,11 +134,12 @@ class _Exchange:
     def _own(self) -> str | None:
         return None if self._recorder is None else self._recorder.clone.log
 
-    def _names(self, known: dict[str, str]) -> set[str]:
-        return {*self._local(), *known}
+    def _names(self, known: dict[str, str]) -> list[str]:
+        """Return the logs that this clone has or knows of, its own first."""
+        return list(dict.fromkeys([*([self._own] if self._own else []), *known, *self._local()]))
 
     def _local(self) -> dict[str, str]:
-        return list_tips(self._repo, f"{self._prefix}/logs", MAX_LOGS)
+        return list_tips(self._repo, f"{self._prefix}/logs", MAX_LOCAL)
 
     def _say(self, log: str, how: str, size: int | None = None, reason: str = "") -> None:
         self._said[log, how] = Change(log, how, size, reason)
@@ -171,9 +174,13 @@ class _Exchange:
         local = self._local()
         lost = self._notice_losses(tips, known)
         moved = [log for log in tips if local.get(log) != tips[log] and (log in came or known.get(log) == tips[log])]
+        # What never was good is looked at again, for it may be by now (a history that came since); thousands are not, each time.
+        again = [log for log in moved if log not in came and log not in local]
+        skipped = set(random.sample(again, len(again) - _AGAIN)) if len(again) > _AGAIN else set()
         for number, log in enumerate(moved, 1):
             self._progress("logs verified", number, len(moved))
-            self._settle(log, tips[log], local.get(log))
+            if log not in skipped:
+                self._settle(log, tips[log], local.get(log))
         self._remember(tips, known, {*moved, *(log for log in tips if local.get(log) == tips[log])} - lost)
         return tips
 
@@ -237,7 +244,7 @@ class _Exchange:
             self._settle_own(log, tip, local)
             return
         judged = self._judge(log, tip, local)
-        if judged.strays:
+        if judged.strays and judged.tip is not None:
             self._say(log, "foreign", None, f"{judged.strays} commits of somebody else lie on its ref; they count for nothing")
         if judged.how in ("new", "advanced") and judged.tip is not None:
             if self._move(log, judged.tip, local):

@@ -104,7 +104,7 @@ class Remote:
         Raises RepoError where the remote cannot be reached.
         """
         tips, truncated = self._list([f"{self.prefix}/logs/*"])
-        if truncated and (asked := sorted(first())[:MAX_LOGS]):
+        if truncated and (asked := list(first())[:MAX_LOGS]):
             tips = self._list([format_ref(self.prefix, log) for log in asked])[0] | tips
         return Listing(dict(itertools.islice(tips.items(), MAX_LOGS)), truncated)
 
