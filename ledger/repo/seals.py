@@ -106,6 +106,11 @@ def read_chain(repo: GitDir, tip: str, after: str | None = None) -> list[str]:
     return oids
 
 
+def read_parents(repo: GitDir, oid: str) -> list[str]:
+    """Return the parents of a commit that is here. Raises RepoError."""
+    return run_git(["rev-list", "--parents", "--max-count=1", oid, "--"], cwd=repo.git_dir).decode("ascii").split()[1:]
+
+
 def read_seals(reader: ObjectReader, oids: Sequence[str]) -> Iterator[SealObject | Stray]:
     """Yield what each of the commits `oids` holds, in order, one segment in memory at a time."""
     for start in range(0, len(oids), _AT_ONCE):
