@@ -15,7 +15,9 @@ from ledger.core.ed25519 import check_message, check_sshsig
 from ledger.core.entry import is_hex
 from ledger.core.merkle import format_hash
 from ledger.core.note import COSIGNATURE, NoteKey, parse_note, parse_note_key
-from ledger.core.sshsig import BEGIN, fingerprint, parse_armoured
+from ledger.core.seal import NAMESPACE
+from ledger.core.sshsig import fingerprint
+from ledger.core.tag import MAX_TAG_BYTES, parse_tag
 from ledger.errors import FormatError, TrustError
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.git import run_git
@@ -27,11 +29,9 @@ from ledger.verify.trust import Covered, Trust
 from ledger.verify.verdict import Anchor, Findings
 
 MAX_TAGS = 10_000
-MAX_TAG_BYTES = 1 << 16
 MAX_EVIDENCE = 100
 EVIDENCE = "refs/ledger/evidence"
 _AT_ONCE = 200
-_GIT = "git"  # the SSHSIG namespace of git's own signatures
 
 
 # --- Other logs ---------------------------------------------------------------------------------------------------------------
@@ -154,18 +154,15 @@ def read_tags(repo: GitDir) -> list[Tag]:
 
 
 def _signer_of(data: bytes) -> bytes | None:
-    """Return the key that signed a tag's content: git puts the signature behind it."""
-    at = data.find(b"\n" + BEGIN.encode()) + 1
-    if not at:
-        return None
+    """Return the key that signed a tag's content, or None where there is no good signature that we can check."""
     try:
-        armoured = parse_armoured(data[at:].decode("ascii", "replace"))
-        if armoured.namespace != _GIT:
+        tag = parse_tag(data)
+        if tag.signature is None or tag.signature.namespace != NAMESPACE:
             return None
-        check_sshsig(armoured.public_key, _GIT, data[:at], armoured.signature)
+        check_sshsig(tag.signature.public_key, NAMESPACE, tag.signed, tag.signature.signature)
     except (FormatError, TrustError):
         return None
-    return armoured.public_key
+    return tag.signature.public_key
 
 
 def check_tags(tags: Iterable[Tag], subjects: Mapping[str, Subject], trust: Trust, findings: Findings) -> None:
