@@ -30,7 +30,8 @@ from ledger.verify.verdict import Findings
 _FROM_THE_FIRST = -(2**63)  # rows that a journal should not have are read too
 _STEP = 1024  # records that are hashed at once
 
-_ROTATED = b'"kind":"key.rotated"'
+_CHANGING = frozenset({"log.opened", "key.rotated"})  # what follows is signed by another key
+ROTATED = b'"kind":"key.rotated"'
 
 Progress = Callable[[int], None]
 Row = tuple[int, Any]  # (the number that the row has, the record's bytes: a database may hold anything)
@@ -90,6 +91,7 @@ class Walker:
         self._read = RecordReader().read
         self._latest = ""
         self._first_at = self._last_at = ""  # of the key in force
+        self._pending: tuple[Record, bytes] | None = None  # the last record and its key, not handed on for checking yet
         if known is not None:
             self._resume(known)
 
@@ -108,19 +110,20 @@ class Walker:
         """Read the next records, each with its row's number."""
         # Every record of every log comes here: no call, no test and no attribute more than it takes.
         walked, chain, findings, notes, wanted = self.walked, self.chain, self._findings, self._notes, self._wanted
-        log, read, sign, follow = walked.log, self._read, self._signatures.take, chain.follow
-        payloads, hashes = self._payloads, walked.hashes
-        latest, last_at = self._latest, self._last_at
+        log, read, hashes, payloads = walked.log, self._read, walked.hashes, self._payloads
+        latest, last_at, pending = self._latest, self._last_at, self._pending
+        size, head, key, signer, version = chain.size, chain.head, chain.key, chain.public_key, chain.version
+        sign = self._signatures.take if self._signatures.wants_all else None
         for row, data in rows:
             if type(data) is not bytes:
                 findings.add("record.form", log, row, "the row holds no bytes", "bytes", type(data).__name__)
                 data = b""
             record_hash = sha256(data).hexdigest()
             try:
-                record = read(data, chain.head)
+                record = read(data, head)
             except FormatError as error:
                 findings.add("record.form", log, row, f"not a well-formed record: {error.message}")
-                chain.size, chain.head = row + 1, record_hash
+                size, head = row + 1, record_hash
                 if row in wanted:
                     hashes[row] = record_hash
                 if payloads is not None:
@@ -130,28 +133,51 @@ class Walker:
             seq, at, kind = entry.seq, entry.at, entry.kind
             if seq != row:
                 findings.add("journal.row", log, row, "the row's number is not its entry's seq", row, seq)
-            signer = chain.public_key
-            breaks = follow(entry, record_hash, None if seq else log_id(record.entry_bytes))
-            if breaks:
-                _report(breaks, log, seq, findings)
             if seq in wanted:
                 hashes[seq] = record_hash
             if at > last_at:
                 self._first_at = self._first_at or at
                 last_at = at
-            if chain.public_key is not signer:
-                self._last_at = last_at
-                signer = self._change_key(record, data, signer)
-                last_at = self._last_at
-            if signer is not None:
-                sign(record, signer)
+            must_sign = signer
+            if (
+                seq == size
+                and entry.prev == head
+                and entry.key == key
+                and entry.log == log
+                and entry.v == version
+                and seq
+                and kind not in _CHANGING
+            ):
+                size, head = seq + 1, record_hash  # what Chain.follow would do: nearly every record is as it should be
+            else:
+                chain.size, chain.head = size, head
+                breaks = chain.follow(entry, record_hash, None if seq else log_id(record.entry_bytes))
+                if breaks:
+                    _report(breaks, log, seq, findings)
+                if chain.public_key is not signer:
+                    self._last_at = last_at
+                    must_sign = self._change_key(record, data, signer)
+                    last_at = self._last_at
+                size, head, key, signer, version = chain.size, chain.head, chain.key, chain.public_key, chain.version
+                if sign is None and pending is not None:  # perhaps the last record of a key
+                    self._signatures.take(*pending)
+                    pending = None
+                if sign is None and must_sign is not None and kind in _CHANGING:
+                    self._signatures.take(record, must_sign)
+                    must_sign = None
+            if must_sign is not None:
+                if sign is not None:
+                    sign(record, must_sign)
+                else:
+                    pending = record, must_sign
             if entry.payloads and payloads is not None:
                 payloads.take(entry)
             if kind not in ORDINARY:
                 notes.take(entry)
             if at >= latest or notes.is_day_earlier(entry, latest):
                 latest = at
-        self._latest, self._last_at = latest, last_at
+        chain.size, chain.head = size, head
+        self._latest, self._last_at, self._pending = latest, last_at, pending
 
     def _change_key(self, record: Record, data: bytes, before: bytes | None) -> bytes | None:
         """Note the key that is in force from here on, and return the one that must have signed `record`."""
@@ -177,6 +203,8 @@ class Walker:
         walked, chain = self.walked, self.chain
         self._close_key()
         walked.size, walked.head, walked.version, walked.latest = chain.size, chain.head, chain.version, self._latest
+        if self._pending is not None:
+            self._signatures.take(*self._pending)
         self._signatures.finish()
         if self._payloads is not None:
             self._payloads.finish(frozenset(self._notes.erased))
@@ -243,7 +271,7 @@ def find_signer(log: str, public_key: bytes | None, records: Iterable[bytes], st
     chain.public_key = public_key
     chain.key = None if public_key is None else sshsig.fingerprint(public_key)
     for seq, record in enumerate(records, start):
-        if chain.public_key is None or _ROTATED in record:
+        if chain.public_key is None or ROTATED in record:
             _follow_key(chain, record, seq)
             if chain.public_key is None:
                 return None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -38,6 +39,7 @@ _MAX_REMEMBERED = 4096
 fromhex = bytes.fromhex
 
 _has_four_bytes = re.compile(rb"[\xf0-\xf4]").search
+_minute = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):").fullmatch
 _is_hash = re.compile(r"[0-9a-f]{64}").fullmatch
 _SECONDS = frozenset(f"{second:02d}" for second in range(60))
 _MILLISECONDS = frozenset(f".{millisecond:03d}Z" for millisecond in range(1000))
@@ -107,7 +109,7 @@ class RecordReader:
             or (log, key) not in self._places
             or type(actor) is not dict
             or (kind, source, len(actor), actor["type"], actor.get("name")) not in self._sayers
-            or at[:17] not in self._minutes
+            or (at[:17] not in self._minutes and not self._is_minute(at[:17]))
             or at[17:19] not in _SECONDS
             or at[19:] not in _MILLISECONDS
             or type(body) is not dict
@@ -129,6 +131,18 @@ class RecordReader:
             raise _Doubt
         refs = () if payloads is None else self._build_payloads(payloads)
         return _new_entry((v, log, seq, named, key, at, kind, source, actor, body, session, turn, call, cause, refs))
+
+    def _is_minute(self, text: str) -> bool:
+        """Say whether `text` is `YYYY-MM-DDTHH:MM:` of the calendar, and remember it: every log has new ones all the time."""
+        match = _minute(text)
+        if match is None:
+            return False
+        year, month, day, hour, minute = map(int, match.groups())
+        datetime(year, month, day, hour, minute)  # ValueError where the calendar has no such minute
+        if len(self._minutes) >= _MAX_REMEMBERED:
+            self._minutes.clear()
+        self._minutes.add(text)
+        return True
 
     def _build_payloads(self, items: Any) -> tuple[PayloadRef, ...]:
         if type(items) is not list or not items:

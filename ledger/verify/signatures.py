@@ -36,7 +36,12 @@ class Signed(NamedTuple):
 
 
 class Signatures(Protocol):
-    """Takes the records of a log in order, each with the raw key that must have signed it, and reports the bad ones."""
+    """Takes the records of a log in order, each with the raw key that must have signed it, and reports the bad ones.
+
+    Where it does not want all, it is enough to hand it the last of each run that one key signed, every rotation, and the head.
+    """
+
+    wants_all: bool
 
     def take(self, record: Record, signer: bytes) -> None:
         """Take one record."""
@@ -49,6 +54,8 @@ class Signatures(Protocol):
 
 class SomeSignatures:
     """Checks the ends of runs, the rotations and the head; calls `bad` with the seq of each bad signature."""
+
+    wants_all = False
 
     def __init__(self, bad: Bad) -> None:
         self._bad = bad
@@ -83,6 +90,8 @@ class SomeSignatures:
 
 class EverySignature:
     """Checks all of them, on all cores where that pays; calls `bad` with each bad one's seq, not in order."""
+
+    wants_all = True
 
     def __init__(self, bad: Bad, progress: Progress, *, cores: int | None = None) -> None:
         self._bad = bad

@@ -124,6 +124,8 @@ def test_a_changed_journal_is_read_in_full(scene: Scene, counter: Counter, name:
         "DELETE FROM payload WHERE seq = 2",
         "INSERT INTO payload VALUES (3, 'stray', x'00', x'00')",
         "INSERT INTO record VALUES (-1, x'00')",
+        "UPDATE record SET bytes = bytes || x'0a' WHERE seq = 3",
+        "UPDATE record SET bytes = (SELECT bytes || x'0a' FROM record WHERE seq = 3) || bytes WHERE seq = 4",
         "UPDATE record SET bytes = CAST(bytes AS TEXT) WHERE seq = 3",
         "UPDATE payload SET seq = 'x' WHERE seq = 2",
     ],

@@ -12,6 +12,7 @@ from simulator import LogSimulator, members_of
 from ledger.core.canonical import format_canonical
 from ledger.core.entry import parse_record
 from ledger.errors import FormatError
+from ledger.verify import records
 from ledger.verify.records import RecordReader
 
 _SIM = LogSimulator()
@@ -151,3 +152,30 @@ def test_a_flood_of_novelties_does_not_fill_the_memory() -> None:
         assert reader.read(record, "").entry.kind == first["kind"]
     assert len(reader._sayers) < 5000
     assert sim.name
+
+
+@pytest.mark.parametrize(
+    "minute", ["2026-02-29T00:00:", "2026-13-01T00:00:", "2026-01-02T24:00:", "0000-01-01T00:00:", "2026-1-020T3:60:"]
+)
+def test_minutes_that_the_calendar_has_not_are_refused(minute: str) -> None:
+    """A minute that was not met before is looked up in the calendar, and refused as the slow way refuses it."""
+    sim = LogSimulator()
+    sim.append("message.sent")
+    reader = RecordReader()
+    for record in sim.records():
+        reader.read(record, "")
+    sim.append("message.sent", at=f"{minute}00.000Z")
+    assert read_both(reader, sim.records()[-1]) == (None, None)
+
+
+def test_new_minutes_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of ever new minutes are not parsed twice, and do not fill the memory."""
+    sim = LogSimulator()
+    for number in range(40):
+        sim.append("message.sent", at=f"2026-01-02T03:{number:02}:00.000Z")
+    slow: list[bytes] = []
+    monkeypatch.setattr(records, "parse_record", lambda data: slow.append(data) or parse_record(data))
+    reader = RecordReader()
+    for record in sim.records():
+        reader.read(record, "")
+    assert len(slow) == 2  # the genesis, and the first of its shape
