@@ -34,7 +34,8 @@ from ledger.store.lock import Lock
 from ledger.sync.incoming import Judged, find_genuine, judge
 from ledger.sync.remote import MAX_LOGS, Listing, Remote
 from ledger.sync.witness import witness
-from ledger.verify.known import GenuineSeal
+from ledger.verify.known import GenuineSeal, Known
+from ledger.verify.subject import read_known
 
 EVIDENCE = "refs/ledger/evidence"
 MAX_LOCAL = 100_000  # refs of logs here that are looked at
@@ -249,6 +250,7 @@ class _Exchange:
         if judged.how in ("new", "advanced") and judged.tip is not None:
             if self._move(log, judged.tip, local):
                 self._say(log, judged.how, judged.size)
+                self._genuine[log, judged.tip] = judged.seal
         elif judged.how == "behind" and not is_ancestor(self._repo, tip, local or ""):
             self._say(log, "rejected", None, "other commits lie on its ref; without force only its writer can put it right")
         elif judged.how == "fork":
@@ -269,7 +271,7 @@ class _Exchange:
     def _judge(self, log: str, tip: str, local: str | None) -> Judged:
         key = (log, tip, local)
         if key not in self._judged:
-            self._judged[key] = judge(self._repo, log, tip, local)
+            self._judged[key] = judge(self._repo, log, tip, local, self._known(log))
         return self._judged[key]
 
     def _settle_own(self, log: str, tip: str, local: str | None) -> None:
@@ -343,8 +345,12 @@ class _Exchange:
 
     def _find_genuine(self, log: str, tip: str) -> GenuineSeal | None:
         if (log, tip) not in self._genuine:
-            self._genuine[log, tip] = find_genuine(self._repo, log, tip)
+            self._genuine[log, tip] = find_genuine(self._repo, log, tip, self._known(log))
         return self._genuine[log, tip]
+
+    def _known(self, log: str) -> Known | None:
+        """Return what `ledger verify` left of a log that it read from its ref."""
+        return read_known(self._state, log, "ref")
 
     def _remember_loss(self, log: str) -> None:
         try:

@@ -17,7 +17,7 @@ from ledger.repo.gitdir import GitDir
 from ledger.repo.objects import Objects
 from ledger.repo.seals import read_notes
 from ledger.verify.commits import check_commits, check_roots
-from ledger.verify.known import GenuineSeal
+from ledger.verify.known import GenuineSeal, Known
 from ledger.verify.notes import Notes
 from ledger.verify.sealed import WalkedRef, walk_ref
 from ledger.verify.signatures import SomeSignatures
@@ -29,7 +29,7 @@ class Judged(NamedTuple):
 
     `how` is `new`, `advanced`, `current`, `behind` (what came begins what is here), `fork` (two histories, both signed by the log's
     key), or `refused`; `tip` and `size` are those of the genuine part that came, and `reason` says why not. `lacks` says what is
-    missing behind the genuine part, where something is.
+    missing behind the genuine part, where something is. `seal` is the last genuine one.
     """
 
     log: str
@@ -39,16 +39,29 @@ class Judged(NamedTuple):
     reason: str = ""
     strays: int = 0
     lacks: str = ""
+    seal: GenuineSeal | None = None
 
 
-def judge(repo: GitDir, log: str, incoming: str, local: str | None) -> Judged:
-    """Judge the commit `incoming` as the tip of `log`, whose ref here names `local`. Moves nothing. Raises RepoError."""
+def judge(repo: GitDir, log: str, incoming: str, local: str | None, known: Known | None = None) -> Judged:
+    """Judge the commit `incoming` as the tip of `log`, whose ref here names `local`. Moves nothing. Raises RepoError.
+
+    With what a verifier's run left as `known`, only newer seals are read; where the answer is not that all is well, all of them.
+    """
+    if known is not None:
+        judged = _judge(repo, log, incoming, local, known)
+        if judged.how in ("new", "current", "advanced") and not judged.lacks:
+            return judged
+    return _judge(repo, log, incoming, local, None)
+
+
+def _judge(repo: GitDir, log: str, incoming: str, local: str | None, known: Known | None) -> Judged:
     findings = Findings()
     here = None if local is None else _read_checkpoint(repo, local)
     tree = _TreeAt(here.size if here else 0)
-    walked = _walk(repo, log, incoming, findings, tree)
+    walked = _walk(repo, log, incoming, findings, tree, known)
     size = walked.frontier.size
     came = Judged(log, "", walked.genuine_tip, size, strays=walked.stray_count, lacks=_say_missing(walked))
+    came = came._replace(seal=walked.seals[-1] if walked.seals else None)
     if walked.genuine_tip is None:
         return came._replace(how="refused", reason=came.lacks or "it has no seal of this log")
     if walked.forks:
@@ -64,10 +77,10 @@ def judge(repo: GitDir, log: str, incoming: str, local: str | None) -> Judged:
     return _compare(repo, log, incoming, local, walked, came)
 
 
-def find_genuine(repo: GitDir, log: str, tip: str) -> GenuineSeal | None:
+def find_genuine(repo: GitDir, log: str, tip: str, known: Known | None = None) -> GenuineSeal | None:
     """Return the last genuine seal of `log` behind `tip`; None where there is none, or it is over nonsense. Raises RepoError."""
     findings = Findings()
-    walked = _walk(repo, log, tip, findings, _TreeAt(0))
+    walked = _walk(repo, log, tip, findings, _TreeAt(0), known)
     return None if not walked.seals or findings.worst(log) in ("invalid", "diverged") else walked.seals[-1]
 
 
@@ -95,10 +108,10 @@ def _say_missing(walked: WalkedRef) -> str:
     return f"seals are missing: its key signed {walked.missing} records, and {walked.frontier.size} are there"
 
 
-def _walk(repo: GitDir, log: str, tip: str, findings: Findings, tree: _TreeAt) -> WalkedRef:
+def _walk(repo: GitDir, log: str, tip: str, findings: Findings, tree: _TreeAt, known: Known | None = None) -> WalkedRef:
     notes = Notes(log)
     bad = SomeSignatures(lambda seq: findings.add("signature.bad", log, seq, "the signature is not that of the key in force"))
-    walked = walk_ref(repo, log, tip, findings, bad, notes, take=tree.take)
+    walked = walk_ref(repo, log, tip, findings, bad, notes, known=known, take=tree.take)
     if walked.walked.genesis is not None:
         objects = Objects(repo)
         here = check_commits(log, notes.commits, objects, Findings())

@@ -80,6 +80,12 @@ class Subject:
         return self.ref.seals if self.ref is not None else []
 
 
+def read_known(state: str, log: str, source: str) -> Known | None:
+    """Return what an earlier run found out about a log from its `journal` or `ref`, or None. A damaged memory is none."""
+    data = pin_store.read_verified(state, _name(log, source))
+    return None if data is None else parse_known(data, log)
+
+
 class Library:
     """Opens the logs of one repository."""
 
@@ -334,8 +340,7 @@ class Library:
         pin_store.write_verified(self.state, name, format_known(found))
 
     def _read_known(self, log: str, source: str) -> Known | None:
-        data = None if self._full else pin_store.read_verified(self.state, _name(log, source))
-        return None if data is None else parse_known(data, log)
+        return None if self._full else read_known(self.state, log, source)
 
     def _signatures(self, log: str, findings: Findings, total: int) -> Signatures:
         def report_bad(seq: int) -> None:
