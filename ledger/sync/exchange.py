@@ -34,7 +34,7 @@ from ledger.store.lock import Lock
 from ledger.sync.incoming import Judged, find_genuine, judge
 from ledger.sync.remote import MAX_LOGS, Listing, Remote
 from ledger.sync.witness import witness
-from ledger.verify.known import GenuineSeal, Known
+from ledger.verify.known import GenuineSeal
 from ledger.verify.subject import read_known
 
 EVIDENCE = "refs/ledger/evidence"
@@ -271,7 +271,7 @@ class _Exchange:
     def _judge(self, log: str, tip: str, local: str | None) -> Judged:
         key = (log, tip, local)
         if key not in self._judged:
-            self._judged[key] = judge(self._repo, log, tip, local, self._known(log))
+            self._judged[key] = judge(self._repo, log, tip, local, read_known(self._state, log, "ref"))
         return self._judged[key]
 
     def _settle_own(self, log: str, tip: str, local: str | None) -> None:
@@ -345,12 +345,8 @@ class _Exchange:
 
     def _find_genuine(self, log: str, tip: str) -> GenuineSeal | None:
         if (log, tip) not in self._genuine:
-            self._genuine[log, tip] = find_genuine(self._repo, log, tip, self._known(log))
+            self._genuine[log, tip] = find_genuine(self._repo, log, tip, read_known(self._state, log, "ref"))
         return self._genuine[log, tip]
-
-    def _known(self, log: str) -> Known | None:
-        """Return what `ledger verify` left of a log that it read from its ref."""
-        return read_known(self._state, log, "ref")
 
     def _remember_loss(self, log: str) -> None:
         try:

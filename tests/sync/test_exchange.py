@@ -12,6 +12,7 @@ import pytest
 from fleet import Fleet, Member, hows, read_note
 
 from ledger.errors import RepoError
+from ledger.sync import incoming
 from ledger.sync.exchange import sync
 from ledger.sync.remote import choose_remote
 
@@ -265,6 +266,41 @@ def test_seals_that_were_made_anew_meet_the_old_ones(fleet: Fleet) -> None:
     assert fleet.git("merge-base", "--is-ancestor", old, ref) == ""
     assert bob.sync().is_well()
     assert bob.records(ada.log) == ada.journal_records()
+
+
+def test_what_was_verified_before_is_not_read_again(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a verify, a sync reads what is new of a log, and still tells a fork from what continues it."""
+    ada, bob = fleet.members
+    ada.say(20)
+    fleet.settle(2)
+    fleet.sandbox.commit(ada.path, "named", {"a": "1\n"})
+    ada.git("commit", "-q", "--amend", "-m", f"named\n\nLedger-Entry: {_head(ada)}")
+    ada.git("push", "-q", "origin", "main")
+    bob.git("pull", "-q")
+    assert {log.log for log in bob.verify().logs if log.counted} == {ada.log, bob.log}
+    base, backup = bob.refs()[ada.log], ada.backup()
+    ada.say(3)
+    ada.sync()
+    read: list[int] = []
+    real = incoming.walk_ref
+
+    def counting(*args: Any, take: Any, **more: Any) -> Any:
+        return real(*args, **more, take=lambda seq, record: (read.append(seq), take(seq, record)))
+
+    monkeypatch.setattr(incoming, "walk_ref", counting)
+    assert hows(bob.sync())[ada.log] == {"advanced"}
+    assert read == sorted(set(read)) and read[0] >= 20, "each new record once, and no old one"
+    assert bob.records(ada.log) == ada.journal_records()
+    ada.restore(backup)
+    ada.git("update-ref", f"refs/ledger/logs/{ada.log}", base)
+    ada.say(4, "another history")
+    ada.seal()
+    ada.git("push", "-q", "--no-verify", "--force", "origin", f"refs/ledger/logs/{ada.log}")
+    assert hows(bob.sync())[ada.log] == {"fork"}
+
+
+def _head(member: Member) -> str:
+    return (Path(member.repo.common_dir) / "ledger" / f"head-{os.getuid()}").read_text().strip()
 
 
 def _together(members: list[Member]) -> None:
