@@ -28,7 +28,7 @@ from ledger.errors import LedgerError, RepoError, StoreError
 from ledger.recorder import Recorder
 from ledger.recording.writer import format_at, now_ms
 from ledger.repo.gitdir import GitDir
-from ledger.repo.seals import edit_refs, has_object, is_ancestor, list_objects, list_tips, move_ref, read_prefix
+from ledger.repo.seals import edit_refs, has_object, is_ancestor, list_objects, list_tips, move_ref, read_prefix, read_tip
 from ledger.store import pins
 from ledger.store.lock import Lock
 from ledger.sync.incoming import Judged, find_genuine, judge
@@ -261,8 +261,11 @@ class _Exchange:
 
     def _move(self, log: str, new: str, old: str | None) -> bool:
         """Move the local ref of a log; false where somebody did at the same moment: the next round, or run, looks again."""
+        ref = format_ref(self._prefix, log)
         try:
-            move_ref(self._repo, format_ref(self._prefix, log), new, old, f"sync with {self._remote.folder}")
+            if old is None:
+                old = read_tip(self._repo, ref)  # git lists no ref that is a dangling link, and yet it is in the way
+            move_ref(self._repo, ref, new, old, f"sync with {self._remote.folder}")
         except RepoError as error:
             self._warn(f"the ref of the log {log} could not be moved: {error.message}")
             return False

@@ -167,12 +167,19 @@ def forged(member: Member, parent: str) -> str:
     return member.git("commit-tree", "-p", parent, "-m", "forged", tree)
 
 
-def test_a_symbolic_ref_in_a_logs_place_leads_nowhere(fleet: Fleet) -> None:
-    """Whoever makes a log's ref a symbolic one gains nothing: what it leads to stays, and the ref is replaced."""
+@pytest.mark.parametrize("how", ["symbolic ref", "symbolic ref to nothing", "link", "link to a ref", "link to nothing"])
+def test_a_symbolic_ref_in_a_logs_place_leads_nowhere(fleet: Fleet, how: str) -> None:
+    """Whoever makes a log's ref a symbolic one, or a link, gains nothing: what it leads to stays, and the ref is replaced."""
     ada, bob = fleet.members
     main = bob.git("rev-parse", "main")
     for log in (ada.log, bob.log):
-        bob.git("symbolic-ref", f"refs/ledger/logs/{log}", "refs/heads/main")
+        loose = bob.path / ".git/refs/ledger/logs" / log
+        if "symbolic" in how:
+            bob.git("symbolic-ref", f"refs/ledger/logs/{log}", "refs/heads/none" if "nothing" in how else "refs/heads/main")
+            continue
+        loose.unlink()
+        target = {"link": bob.path / ".git/refs/heads/main", "link to a ref": "refs/heads/main", "link to nothing": "refs/heads/x"}
+        loose.symlink_to(target[how])
     ada.say()
     ada.sync()
     bob.say()
