@@ -260,7 +260,9 @@ def submit_prompt(event: Event, origin: str | None = None) -> Observation:
 
 def start_subagent(event: Event) -> Observation:
     """Translate the start of a subagent."""
-    return event.observe(event.fact("subagent.started", event.labels(subagent_type="agent_type")))
+    fact = event.fact("subagent.started", event.labels(subagent_type="agent_type"))
+    subagent = fact.body.get("subagent")
+    return event.observe(fact._replace(once=f"subagent.started:{subagent}") if subagent else fact)
 
 
 def end_subagent(event: Event) -> Observation:

@@ -130,8 +130,15 @@ def _record_agent(writer: Writer, repo: GitDir, event: Event, *, live: bool) -> 
     adapter = registry.load(event.door)
     if adapter is None:
         raise FormatError("no adapter of this name")
-    seen = adapter.translate(parse_event(event.data, event.size))
-    record_observation(writer, seen, Setting(repo, "hook", adapter.NAME, event.environ, event.at_ms, live))
+    native = parse_event(event.data, event.size)
+    seen = adapter.translate(native)
+    setting = Setting(repo, "hook", adapter.NAME, event.environ, event.at_ms, live)
+    if live and isinstance(native.get("transcript_path"), str) and adapter.NAME in ("codex", "claude-code"):
+        from ledger.recording.transcripts import record_with_transcript  # not every agent writes one
+
+        record_with_transcript(writer, native, seen, setting)
+    else:
+        record_observation(writer, seen, setting)
     if live and any(fact.kind in _WATCHED for fact in seen.facts):
         from ledger.recording.watch import notice_hooks  # not on every call
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ledger.core.fact import Fact, Observation, PayloadData
 from ledger.errors import RepoError
-from ledger.recording import calls
+from ledger.recording import approvals, calls
 from ledger.recording.ancestry import nearest
 from ledger.recording.heads import Making, notice_moves
 from ledger.recording.writer import Writer, now_ms
@@ -26,7 +26,8 @@ _TURN_ENDS = frozenset({"Stop", "Interrupt", "StopFailure"})
 class Setting(NamedTuple):
     """Where an event comes from: the repository, the surface, the agent's name, its environment's claims, and when.
 
-    `live` is false for what waited in a spool: the processes and the files of that moment are not there to be looked at any more.
+    `live` is false for what waited in a spool or was read from a file: the processes and the files of that moment are not there to
+    be looked at any more.
     """
 
     repo: GitDir
@@ -48,6 +49,13 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting) -> l
     touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)
     for fact in seen.facts:
         fact = _with_plan_file(fact, seen.plan_file)
+        if setting.source == "otel":
+            fact = approvals.place(writer, setting.agent, fact)
+        if fact.kind == "approval.decided":
+            decision = approvals.derive(writer, setting.agent, fact)
+            if decision is None:
+                continue
+            fact = decision
         if fact.kind == "plan.updated" and not fact.payloads and setting.source == "hook":
             continue  # the plan's text is nowhere yet; a later event of the same call may bring it
         known = _find_repetition(writer, fact, setting)
@@ -62,6 +70,11 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting) -> l
 def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Setting) -> int:
     journal, repo = writer.journal, setting.repo
     call = _answered_call(writer, fact)
+    cause = None if call is None else call.seq
+    if fact.answers == "prompt":
+        cause = approvals.cause_of_prompt(writer, setting.agent, fact)
+    elif fact.kind == "approval.decided" or (call is None and setting.source in ("transcript", "otel")):
+        cause = approvals.cause_of(writer, setting.agent, fact, cause) if fact.kind != "tool.requested" else None
     payloads = dict(fact.payloads)
     body = dict(fact.body)
     effects: list[tuple[bytes, str | None, str | None]] = []
@@ -88,11 +101,12 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
         session=fact.session,
         turn=fact.turn,
         call=name,
-        cause=None if call is None else call.seq,
+        cause=cause,
         payloads=payloads,
         at_ms=setting.at_ms,
     )
     _remember(writer, fact, seq, setting)
+    approvals.remember(writer, setting.agent, fact, name, seq, setting.at_ms)
     if fact.kind == "tool.requested":
         where = nearest() if setting.source == "hook" and setting.live else []
         head = read_head(repo)
@@ -128,8 +142,11 @@ def _find_repetition(writer: Writer, fact: Fact, setting: Setting) -> int | None
     seconds: people do say "continue" twice.
     """
     row = writer.journal.one("SELECT at_ms, door, seq FROM done WHERE key = ?", (_key(fact, setting),))
+    if row is None and fact.once is not None and fact.turn and fact.call:
+        # telemetry may have come first, and did not know the turn
+        row = writer.journal.one("SELECT at_ms, door, seq FROM done WHERE key = ?", (_key(fact._replace(turn=None), setting),))
     if row is None:
-        return None
+        return approvals.is_told(writer, setting.agent, fact) if fact.kind == "approval.decided" else None
     twice = setting.source == "hook" and row[1] != setting.agent and abs(setting.at_ms - int(row[0])) < _REPEAT_MS
     return int(row[2]) if fact.once is not None or twice else None
 
@@ -138,6 +155,16 @@ def _remember(writer: Writer, fact: Fact, seq: int, setting: Setting) -> None:
     _note_done(writer, _key(fact, setting), seq, setting)
     if fact.session:
         _note_done(writer, _session_key(fact.session, setting), seq, setting)
+    if fact.kind == "boundary.declared" and fact.session:
+        # Whoever tells of the bounds in brief, later, tells nothing new.
+        _note_done(
+            writer,
+            _key(Fact(fact.kind, {}, {}, fact.session, once=f"boundary.declared:first:{fact.session}"), setting),
+            seq,
+            setting,
+        )
+    if fact.kind == "subagent.started" and isinstance(fact.body.get("subagent"), str):
+        _note_done(writer, _session_key(fact.body["subagent"], setting), seq, setting)  # telemetry calls it a conversation
 
 
 def _note_done(writer: Writer, key: str, seq: int, setting: Setting) -> None:
@@ -148,7 +175,8 @@ def _note_done(writer: Writer, key: str, seq: int, setting: Setting) -> None:
 def _key(fact: Fact, setting: Setting) -> str:
     """Name a fact: by agent, session, turn and `once`, or by session and content."""
     if fact.once is not None:
-        parts = ["once", setting.agent, fact.session or "", fact.turn or "", fact.once]
+        # A call's id may come again in another turn; what is of no call is named for its whole session.
+        parts = ["once", setting.agent, fact.session or "", (fact.turn or "") if fact.call else "", fact.once]
     else:
         parts = ["content", fact.session or "", fact.kind, json.dumps(fact.body, sort_keys=True, default=str)]
         parts += [name + hashlib.sha256(data.data).hexdigest() for name, data in sorted(fact.payloads.items())]
@@ -163,7 +191,7 @@ def _announce_session(writer: Writer, fact: Fact, setting: Setting) -> None:
     """Append `session.started` for a session whose start was not seen, so that who asked is on record for it as well."""
     if not fact.session or fact.kind in ("session.started", "session.ended", "gap.noted"):
         return
-    if setting.source != "hook":
+    if setting.source not in ("hook", "transcript"):
         return
     if writer.journal.one("SELECT 1 FROM done WHERE key = ?", (_session_key(fact.session, setting),)):
         return

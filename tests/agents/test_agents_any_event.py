@@ -43,7 +43,7 @@ def check_fact(fact: Fact) -> None:
         if media == "application/json":
             json.loads(text)
     assert fact.answers in (None, "call", "input")
-    assert fact.once is None or fact.once == f"{fact.kind}:{fact.call}"
+    assert fact.once in (None, f"{fact.kind}:{fact.call or fact.body.get('subagent')}")
     assert (fact.answers == "call") <= (fact.call is not None)
     assert (fact.answers == "input") <= (fact.input_digest is not None)
 

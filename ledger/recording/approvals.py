@@ -1,0 +1,160 @@
+"""Decisions as they are recorded: joined to what they answer, told apart from reused answers, each once.
+
+    join      a surface that knows a call's id but not its turn (telemetry) is placed by the request that was recorded
+    reuse     an answer "for the session" that comes again for the same subject in another call is the grant at work, not a person
+    hook      a decision by settings about a call for which leave was asked was a hook's answer
+    once      surfaces that say the same of a call make one entry; one that says more, or something else, makes another, and
+              `ledger trace` shows where they contradict each other
+
+What was recorded is found through the journal's notes (`done`), by names that only this module spells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from ledger.agents.decisions import decider_actor
+from ledger.core.fact import Fact
+from ledger.recording.writer import Writer
+
+
+def place(writer: Writer, agent: str, fact: Fact) -> Fact:
+    """Return a fact of telemetry with the session and the turn of what it belongs to, as far as a recorded entry says.
+
+    Codex names threads, and of a subagent that is not the session; and it names no turn.
+    """
+    if fact.session is None:
+        return fact
+    body = dict(fact.body)
+    session = fact.session
+    started = _entry(writer, _seq(writer, "thread", agent, session))
+    if started is not None and started.get("session") not in (None, session):
+        body["subagent"] = session
+        body["basis"] = {**body.get("basis", {}), "subagent": "telemetry", "session": "agent-file"}
+        session = started["session"]
+    turn = fact.turn
+    if turn is None and fact.call is not None:
+        request = _entry(writer, _seq(writer, "call", agent, session, fact.call))
+        turn = request.get("turn") if request is not None else None
+        if turn is not None:
+            body["basis"] = {**body.get("basis", {}), "turn": "inferred"}
+    return fact._replace(session=session, turn=turn, body=body)
+
+
+def derive(writer: Writer, agent: str, fact: Fact) -> Fact | None:
+    """Return a decision as it is recorded, or None where it decides nothing after all."""
+    body, session, call = dict(fact.body), fact.session or "", fact.call or ""
+    asked = _seq(writer, "asked", agent, session, call) if call else None
+    if body.pop("if_asked", False) and asked is None:
+        return None
+    if not call:
+        return fact._replace(body=body)
+    basis = dict(body.get("basis", {}))
+    if body.get("scope") == "session" and body.get("decision") == "approved" and body.get("decider") == "human":
+        grant = _earlier_grant(writer, agent, fact)
+        if grant is not None:
+            body |= {"decider": "policy", "grounds": "session-grant", "grant": grant}
+            basis |= dict.fromkeys(("decider", "grounds", "grant"), "inferred")
+    elif body.get("decider") == "policy" and body.get("grounds") == "settings" and asked is not None and agent == "codex":
+        body["grounds"] = basis["grounds"] = "hook"
+        basis["grounds"] = "inferred"
+    body["basis"] = basis
+    once = f"approval.decided:{call}:{body.get('decision')}:{body.get('scope')}:{body.get('decider')}"
+    return fact._replace(body=body, once=once, actor=decider_actor(str(body.get("decider"))))
+
+
+def is_told(writer: Writer, agent: str, fact: Fact) -> int | None:
+    """Return the seq of a decision that says all that this one says of the same call, or None.
+
+    One whose scope is only concluded, or whose decider is not known, adds nothing to one that knows better.
+    """
+    if not fact.call:
+        return None
+    words = (agent, fact.session or "", fact.turn or "", fact.call, str(fact.body.get("decision")))
+    if fact.body.get("decider") == "unknown":
+        return _seq(writer, "decided", *words)
+    if fact.body.get("basis", {}).get("scope") == "inferred":
+        return _seq(writer, "decided", *words, str(fact.body.get("decider")))
+    return None
+
+
+def cause_of(writer: Writer, agent: str, fact: Fact, found: int | None) -> int | None:
+    """Return what a fact answers: a decision, the request for leave where there was one; else the call, open or not."""
+    if not fact.call:
+        return found
+    if fact.kind == "approval.decided":
+        asked = _seq(writer, "asked", agent, fact.session or "", fact.call)
+        if asked is not None:
+            return asked
+    return found if found is not None else _seq(writer, "call", agent, fact.session or "", fact.call)
+
+
+def cause_of_prompt(writer: Writer, agent: str, fact: Fact) -> int | None:
+    """Return the seq of the prompt whose origin a fact tells."""
+    return _seq(writer, "prompt", agent, fact.session or "", fact.turn or "")
+
+
+def remember(writer: Writer, agent: str, fact: Fact, call: str | None, seq: int, at_ms: int) -> None:
+    """Note what later facts are joined to. `call` is the call's name, also where it was joined by its input."""
+    session = fact.session or ""
+    names: list[tuple[str, ...]] = []
+    if fact.kind == "tool.requested" and call:
+        names.append(("call", agent, session, call))
+    elif fact.kind == "approval.requested" and call:
+        names.append(("asked", agent, session, call))
+    elif fact.kind == "approval.decided" and call:
+        said = ("decided", agent, session, fact.turn or "", call, str(fact.body.get("decision")))
+        names += [said, (*said, str(fact.body.get("decider")))]
+        if fact.body.get("scope") == "session" and fact.body.get("decider") == "human" and fact.body.get("decision") == "approved":
+            subject = _subject(writer, agent, fact)
+            names += [("grant", agent, session, subject)] if subject else []
+    elif fact.kind == "prompt.submitted":
+        names.append(("prompt", agent, session, fact.turn or ""))
+    elif fact.kind == "subagent.started" and isinstance(fact.body.get("subagent"), str):
+        names.append(("thread", agent, fact.body["subagent"]))
+    for words in names:
+        writer.journal.run("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", (_name(*words), seq, at_ms, agent))
+
+
+def _earlier_grant(writer: Writer, agent: str, fact: Fact) -> int | None:
+    """Return the seq of the answer for the session that covers this call, if that was given for another one."""
+    subject = _subject(writer, agent, fact)
+    seq = _seq(writer, "grant", agent, fact.session or "", subject) if subject else None
+    granted = _entry(writer, seq)
+    return seq if granted is not None and granted.get("call") != fact.call else None
+
+
+def _subject(writer: Writer, agent: str, fact: Fact) -> str | None:
+    """Return what an answer for the session is about: an MCP server's tool, else the tool with its input."""
+    seq = _seq(writer, "call", agent, fact.session or "", fact.call or "")
+    request = _entry(writer, seq)
+    if seq is None or request is None:
+        return None
+    body = request.get("body", {})
+    if body.get("mcp_server"):
+        return f"mcp:{body['mcp_server']}:{body.get('mcp_tool')}"
+    row = writer.journal.one("SELECT bytes FROM payload WHERE seq = ? AND name = 'input'", (seq,))
+    return f"{body.get('tool')}:{hashlib.sha256(bytes(row[0])).hexdigest()}" if row else None
+
+
+def _seq(writer: Writer, *words: str) -> int | None:
+    row = writer.journal.one("SELECT seq FROM done WHERE key = ?", (_name(*words),))
+    return None if row is None else int(row[0])
+
+
+def _name(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode("utf-8", "replace")).hexdigest()
+
+
+def _entry(writer: Writer, seq: int | None) -> dict[str, Any] | None:
+    """Return an entry that this journal holds, as JSON."""
+    if seq is None:
+        return None
+    row = writer.journal.one("SELECT bytes FROM record WHERE seq = ?", (seq,))
+    try:
+        found = json.loads(bytes(row[0]))["entry"] if row else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
