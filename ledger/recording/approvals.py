@@ -19,6 +19,8 @@ from ledger.agents.decisions import decider_actor
 from ledger.core.fact import Fact
 from ledger.recording.writer import Writer
 
+_SAME_MS = 10 * 60 * 1000  # two surfaces may tell of one change of mode minutes apart
+
 
 def place(writer: Writer, agent: str, fact: Fact) -> Fact:
     """Return a fact of telemetry with the session and the turn of what it belongs to, as far as a recorded entry says.
@@ -96,7 +98,25 @@ def cause_of_prompt(writer: Writer, agent: str, fact: Fact) -> int | None:
     return _seq(writer, "prompt", agent, fact.session or "", fact.turn or "")
 
 
-def remember(writer: Writer, agent: str, fact: Fact, call: str | None, seq: int, at_ms: int) -> None:
+def is_known(writer: Writer, agent: str, source: str, fact: Fact, at_ms: int) -> int | None:
+    """Return the seq of what another surface said of a subagent's end, or of a change of mode, without an identifier; or None."""
+    words = _loose_name(agent, fact)
+    row = writer.journal.one("SELECT seq, at_ms, door FROM done WHERE key = ?", (_name(*words),)) if words else None
+    if row is None or row[2] == source or source == "hook":
+        return None
+    return int(row[0]) if fact.kind == "subagent.ended" or abs(at_ms - int(row[1])) < _SAME_MS else None
+
+
+def _loose_name(agent: str, fact: Fact) -> tuple[str, ...] | None:
+    session = fact.session or ""
+    if fact.kind == "subagent.ended" and isinstance(fact.body.get("subagent"), str):
+        return ("ended", agent, session, fact.body["subagent"])
+    if fact.kind == "message.sent" and fact.body.get("event") == "permission-mode-changed":
+        return ("mode", agent, session, str(fact.body.get("from_mode")), str(fact.body.get("to_mode")))
+    return None
+
+
+def remember(writer: Writer, agent: str, source: str, fact: Fact, call: str | None, seq: int, at_ms: int) -> None:
     """Note what later facts are joined to. `call` is the call's name, also where it was joined by its input."""
     session = fact.session or ""
     names: list[tuple[str, ...]] = []
@@ -114,8 +134,10 @@ def remember(writer: Writer, agent: str, fact: Fact, call: str | None, seq: int,
         names.append(("prompt", agent, session, fact.turn or ""))
     elif fact.kind == "subagent.started" and isinstance(fact.body.get("subagent"), str):
         names.append(("thread", agent, fact.body["subagent"]))
+    if loose := _loose_name(agent, fact):
+        _note(writer, loose, seq, at_ms, source)
     for words in names:
-        writer.journal.run("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", (_name(*words), seq, at_ms, agent))
+        _note(writer, words, seq, at_ms, agent)
 
 
 def _earlier_grant(writer: Writer, agent: str, fact: Fact) -> int | None:
@@ -137,6 +159,10 @@ def _subject(writer: Writer, agent: str, fact: Fact) -> str | None:
         return f"mcp:{body['mcp_server']}:{body.get('mcp_tool')}"
     row = writer.journal.one("SELECT bytes FROM payload WHERE seq = ? AND name = 'input'", (seq,))
     return f"{body.get('tool')}:{hashlib.sha256(bytes(row[0])).hexdigest()}" if row else None
+
+
+def _note(writer: Writer, words: tuple[str, ...], seq: int, at_ms: int, door: str) -> None:
+    writer.journal.run("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", (_name(*words), seq, at_ms, door))
 
 
 def _seq(writer: Writer, *words: str) -> int | None:

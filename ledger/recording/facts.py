@@ -106,7 +106,7 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
         at_ms=setting.at_ms,
     )
     _remember(writer, fact, seq, setting)
-    approvals.remember(writer, setting.agent, fact, name, seq, setting.at_ms)
+    approvals.remember(writer, setting.agent, setting.source, fact, name, seq, setting.at_ms)
     if fact.kind == "tool.requested":
         where = nearest() if setting.source == "hook" and setting.live else []
         head = read_head(repo)
@@ -146,7 +146,9 @@ def _find_repetition(writer: Writer, fact: Fact, setting: Setting) -> int | None
         # telemetry may have come first, and did not know the turn
         row = writer.journal.one("SELECT at_ms, door, seq FROM done WHERE key = ?", (_key(fact._replace(turn=None), setting),))
     if row is None:
-        return approvals.is_told(writer, setting.agent, fact) if fact.kind == "approval.decided" else None
+        if fact.kind == "approval.decided":
+            return approvals.is_told(writer, setting.agent, fact)
+        return approvals.is_known(writer, setting.agent, setting.source, fact, setting.at_ms)
     twice = setting.source == "hook" and row[1] != setting.agent and abs(setting.at_ms - int(row[0])) < _REPEAT_MS
     return int(row[2]) if fact.once is not None or twice else None
 
@@ -157,12 +159,8 @@ def _remember(writer: Writer, fact: Fact, seq: int, setting: Setting) -> None:
         _note_done(writer, _session_key(fact.session, setting), seq, setting)
     if fact.kind == "boundary.declared" and fact.session:
         # Whoever tells of the bounds in brief, later, tells nothing new.
-        _note_done(
-            writer,
-            _key(Fact(fact.kind, {}, {}, fact.session, once=f"boundary.declared:first:{fact.session}"), setting),
-            seq,
-            setting,
-        )
+        brief = f"boundary.declared:first:{fact.body.get('subagent') or fact.session}"
+        _note_done(writer, _key(Fact(fact.kind, {}, {}, fact.session, once=brief), setting), seq, setting)
     if fact.kind == "subagent.started" and isinstance(fact.body.get("subagent"), str):
         _note_done(writer, _session_key(fact.body["subagent"], setting), seq, setting)  # telemetry calls it a conversation
 

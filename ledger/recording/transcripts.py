@@ -167,8 +167,8 @@ def complete(seen: Observation, reading: Reading, agent: ModuleType) -> Observat
     for fact in seen.facts:
         if fact.kind == "session.started":
             fact = _with(fact, agent.session_details(reading.state))
-        elif fact.kind == "prompt.submitted" and reading.state.get("trigger"):
-            fact = _with(fact, {"trigger": reading.state["trigger"]})
+        elif fact.kind == "prompt.submitted":
+            fact = _prompt(fact, reading)
         elif fact.kind == "tool.requested" and fact.call:
             details = agent.details_of(fact.call, reading.state)
             fact = _with(fact, details["requested"])
@@ -181,6 +181,22 @@ def complete(seen: Observation, reading: Reading, agent: ModuleType) -> Observat
             fact = _finished(fact, agent.details_of(fact.call, reading.state)["finished"])
         facts.append(fact)
     return seen._replace(facts=tuple(facts))
+
+
+def _prompt(fact: Fact, reading: Reading) -> Fact:
+    """Add where a prompt came from; its line in the transcript, where that is here already, says no more than this."""
+    if reading.state.get("trigger"):
+        fact = _with(fact, {"trigger": reading.state["trigger"]})
+    for said in reading.facts:
+        if said[0].answers == "prompt" and said[0].turn == fact.turn:
+            reading.facts.remove(said)
+            told = {name: value for name, value in said[0].body.items() if name not in ("event", "human", "basis")}
+            fact = _with(fact, told)
+            if said[0].body.get("human") is True and "origin" not in fact.body:
+                basis = {**fact.body.get("basis", {}), "actor": "agent-file"}
+                fact = fact._replace(actor={"type": "human"}, body={**fact.body, "basis": basis})
+            break
+    return fact
 
 
 def _finished(fact: Fact, said: Mapping[str, Any]) -> Fact:
@@ -390,13 +406,13 @@ def _parse_state(text: Any) -> dict[str, Any]:
 def record_with_transcript(writer: Writer, native: Mapping[str, Any], seen: Observation, setting: Setting) -> None:
     """Append what a hook says, completed by its transcript, and what else is new there.
 
-    What the transcript tells lies before the event, except at a session's start, which comes first.
+    What the transcript tells lies before the event, except where that is a session's or subagent's own start or end.
     """
     agent = module_of(setting.agent)
     readings = _read_safely(writer, agent, native) if agent is not None else []
     if readings and agent is not None:
         seen = complete(seen, readings[0], agent)
-    first = any(fact.kind == "session.started" for fact in seen.facts)
+    first = any(fact.kind in ("session.started", "subagent.started", "subagent.ended") for fact in seen.facts)
     if first:
         record_observation(writer, seen, setting)
     for reading in readings:
