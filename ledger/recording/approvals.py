@@ -82,6 +82,37 @@ def is_told(writer: Writer, agent: str, fact: Fact) -> int | None:
     return None
 
 
+_RAN = frozenset({"finished", "failed"})
+
+
+def contradiction_of(writer: Writer, fact: Fact, known: int) -> Fact | None:
+    """Return the fact that a surface says another outcome of a call than the entry `known` has, or None where it does not.
+
+    That a call ran and that it did not exclude each other, and so do success and failure where neither is a guess. A hook that calls
+    a failed command finished does not know better, nor does telemetry that calls it a success: a tool succeeded in running it.
+    """
+    if fact.kind != "tool.finished":
+        return None
+    recorded = _entry(writer, known)
+    body = recorded.get("body", {}) if recorded is not None else {}
+    said, had = fact.body.get("outcome"), body.get("outcome")
+    apart = (said in _RAN and had == "denied") or (said == "denied" and had in _RAN)
+    failed = said == "failed" and had == "finished" and body.get("exit_code") in (None, 0)
+    sure = fact.body.get("basis", {}).get("outcome") != "inferred" and body.get("basis", {}).get("outcome") != "inferred"
+    if recorded is None or not (apart or (failed and sure)):
+        return None
+    more = {"event": "contradiction", "member": "outcome", "said": said, "of": known}
+    return fact._replace(
+        kind="message.sent",
+        actor={"type": "recorder", "name": "ledger"},
+        body={**more, "basis": {"said": fact.body.get("basis", {}).get("outcome", "observed")}},
+        payloads={},
+        once=f"contradiction:{fact.once}:{said}",
+        answers=None,
+        input_digest=None,
+    )
+
+
 def cause_of(writer: Writer, agent: str, fact: Fact, found: int | None) -> int | None:
     """Return what a fact answers: a decision, the request for leave where there was one; else the call, open or not."""
     if not fact.call:

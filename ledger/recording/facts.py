@@ -60,6 +60,9 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting) -> l
             continue  # the plan's text is nowhere yet; a later event of the same call may bring it
         known = _find_repetition(writer, fact, setting)
         if known is not None:
+            contradiction = approvals.contradiction_of(writer, fact, known)
+            if contradiction is not None and _find_repetition(writer, contradiction, setting) is None:
+                _record_fact(writer, contradiction, [], setting)
             seqs.append(known)
             continue
         _announce_session(writer, fact, setting)
@@ -71,7 +74,9 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
     journal, repo = writer.journal, setting.repo
     call = _answered_call(writer, fact)
     cause = None if call is None else call.seq
-    if fact.answers == "prompt":
+    if fact.kind == "message.sent" and fact.body.get("event") == "contradiction":
+        cause = int(fact.body["of"])
+    elif fact.answers == "prompt":
         cause = approvals.cause_of_prompt(writer, setting.agent, fact)
     elif fact.kind == "approval.decided" or (call is None and setting.source in ("transcript", "otel")):
         cause = approvals.cause_of(writer, setting.agent, fact, cause) if fact.kind != "tool.requested" else None

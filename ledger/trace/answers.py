@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ledger.core.entry import Entry
+from ledger.trace.decisions import find_contradictions, merge, said_otherwise
 from ledger.trace.logs import Log
 from ledger.trace.model import Approval, Asked, Boundary, Gone, Network, Planned, Ran, Who, Words
-from ledger.trace.window import Window, is_asked
+from ledger.trace.window import Window, find_origin, is_asked
 
 _OUTCOMES = frozenset({"finished", "failed", "denied", "cancelled"})
 
@@ -37,8 +38,8 @@ def build_asked(window: Window, unknown: Unknown) -> list[Asked]:
         start = _session_start(window.log, entry)
         prompt = window.log.words(entry, "prompt")
         who = _who(window.log, entry, start)
-        if who["basis"] != "agent" and entry.actor["type"] != "human":
-            unknown.say("Whether a person typed the prompts was not observed: the agent's hook does not say.")
+        if who["basis"] != "agent":
+            unknown.say(_typed_by(window.log, entry))
         asked.append(
             {
                 "who": who,
@@ -53,8 +54,21 @@ def build_asked(window: Window, unknown: Unknown) -> list[Asked]:
     return asked
 
 
+def _typed_by(log: Log, entry: Entry) -> str:
+    """Return in words what is known of whether a person typed a prompt."""
+    told = find_origin(log, entry)
+    said = {**(told.body if told is not None else {}), **entry.body}
+    if entry.actor["type"] == "human" or said.get("human") is True or said.get("origin_kind") == "human":
+        return "That a person typed the prompts is as the agent's transcript says; nobody watched."
+    if said.get("prompt_source") == "sdk" or said.get("trigger") == "exec":
+        return "The prompts came by the command line or a program: whether a person wrote them was not observed."
+    if said.get("trigger") == "user":
+        return "That the prompts came from the agent's own screen is as its transcript says; nobody watched."
+    return "Whether a person typed the prompts was not observed: the agent's hook does not say."
+
+
 def _who(log: Log, entry: Entry, start: Entry | None) -> Who:
-    if not is_asked(entry):
+    if not is_asked(entry, log):
         return {"principal": None, "name": None, "basis": "agent"}
     said = _json(log, start, "principal") if start is not None else None
     basis = "observed" if start is not None and _basis(start, "principal") == "observed" else "asserted"
@@ -143,6 +157,11 @@ def _call(log: Log, request: Entry | None, result: Entry | None, unknown: Unknow
     assert about is not None  # one of them is why we are here
     done = result.body if result is not None else {}
     outcome = _text(done.get("outcome")) or "unknown"
+    exit_code = _count(done.get("exit_code"))
+    if exit_code is None and request is not None and (hit := _hit_of(log, request)) is not None:
+        # The sandbox's refusal came to light after the hook had said that the call was over.
+        exit_code = _count(hit.body.get("exit_code"))
+        outcome = "failed" if exit_code and outcome == "finished" else outcome
     command = command_of(log, request, unknown) if request is not None else None
     approval = _approval_of(log, request) if request is not None else None
     if result is None:
@@ -156,12 +175,17 @@ def _call(log: Log, request: Entry | None, result: Entry | None, unknown: Unknow
         "mcp_server": _text(about.body.get("mcp_server")),
         "command": command,
         "outcome": outcome if outcome in _OUTCOMES else "unknown",
-        "exit_code": _count(done.get("exit_code")),
+        "exit_code": exit_code,
         "duration_ms": _count(done.get("duration_ms")),
         "approval": log.ref(approval.seq) if approval is not None else None,
         "entry": log.ref(request.seq) if request is not None else None,
         "result_entry": log.ref(result.seq) if result is not None else None,
     }
+
+
+def _hit_of(log: Log, request: Entry) -> Entry | None:
+    """Return what the sandbox refused of a call."""
+    return next(iter(log.entries(log.index.answers(request.seq), "boundary.hit")), None)
 
 
 def command_of(log: Log, entry: Entry, unknown: Unknown | None = None) -> Words:
@@ -186,20 +210,73 @@ def command_of(log: Log, entry: Entry, unknown: Unknown | None = None) -> Words:
 # What was approved
 
 
-def build_approvals(window: Window, unknown: Unknown) -> list[Approval]:
-    """Return each approval that was asked for, with its decision, and each decision that answers no request."""
+def build_approvals(window: Window, unknown: Unknown, contradictions: Unknown) -> list[Approval]:
+    """Return each approval that was asked for, with its decision, and each decision that answers no request.
+
+    What several surfaces say alike of one call is one approval; what they say differently is one each, and a contradiction.
+    """
     log = window.log
+    requests = list(_of(window, "approval.requested"))
     decided = {entry.seq: entry for entry in _of(window, "approval.decided")}
     approvals: list[Approval] = []
-    for request in _of(window, "approval.requested"):
-        decision = _decision(log, request)
-        if decision is not None:
+    for call, asked in _by_call(requests).items():
+        decisions = _decisions_of(log, call, asked)
+        for decision in decisions:
             decided.pop(decision.seq, None)
-        else:
-            unknown.say(_undecided(log, request))
-        approvals.append(_approval(log, request, decision))
-    approvals += [_approval(log, None, decision) for decision in decided.values()]
+        if not decisions:
+            for request in asked:
+                unknown.say(_undecided(log, request))
+                approvals.append(_approval(log, request, None))
+        approvals += [_approval(log, _asked_before(asked, decision), decision) for decision in decisions]
+    for decisions in _by_call(decided.values()).values():
+        approvals += [_approval(log, None, decision) for decision in merge(decisions)]
+    for item in approvals:
+        if item["decider"] == "human" and item["basis"] != "observed":
+            unknown.say(f"That a person answered is as {_SAYS.get(item['basis'], item['basis'])} says; nobody watched.")
+    _contradict(window, contradictions)
     return sorted(approvals, key=lambda item: int(item["entry"].partition("/")[2]))
+
+
+_SAYS = {"agent-file": "the agent's transcript", "telemetry": "the agent's telemetry", "inferred": "what the transcript shows"}
+
+
+def _by_call(entries: Iterable[Entry]) -> dict[tuple[Any, ...], list[Entry]]:
+    """Return the entries of each call; one of no call stands alone."""
+    found: dict[tuple[Any, ...], list[Entry]] = {}
+    for entry in entries:
+        key = (entry.session, entry.turn, entry.call) if entry.call else (entry.seq,)
+        found.setdefault(key, []).append(entry)
+    return found
+
+
+def _decisions_of(log: Log, call: tuple[Any, ...], asked: list[Entry]) -> list[Entry]:
+    """Return what was decided about a call: by its identifiers, by cause, or by the call that leave was asked for."""
+    seqs: set[int] = set()
+    for request in asked:
+        seqs.update(log.index.answers(request.seq))
+        if request.cause is not None:
+            seqs.update(log.index.answers(request.cause))
+    if len(call) == 3:
+        seqs.update(log.index.of_call(call[0], call[2]))
+    return merge(entry for entry in log.entries(sorted(seqs), "approval.decided") if len(call) < 3 or entry.turn in (call[1], None))
+
+
+def _asked_before(asked: list[Entry], decision: Entry) -> Entry:
+    return next((request for request in reversed(asked) if request.seq < decision.seq), asked[0])
+
+
+def _contradict(window: Window, contradictions: Unknown) -> None:
+    """Say what the surfaces say differently of each call in the window."""
+    log = window.log
+    for call, decisions in _by_call(_of(window, "approval.decided")).items():
+        if len(call) == 3:
+            seqs = [entry for entry in log.entries(log.index.of_call(call[0], call[2]), "tool.finished") if entry.turn == call[1]]
+            for sentence in find_contradictions(log, decisions, seqs[0] if seqs else None):
+                contradictions.say(sentence)
+    for entry in _of(window, "message.sent"):
+        otherwise = said_otherwise(log, entry)
+        if otherwise is not None:
+            contradictions.say(otherwise)
 
 
 def _approval(log: Log, request: Entry | None, decision: Entry | None) -> Approval:
@@ -215,6 +292,9 @@ def _approval(log: Log, request: Entry | None, decision: Entry | None) -> Approv
         "decider": _text(body.get("decider")) or "unknown",
         "source": about.source,
         "entry": log.ref(about.seq),
+        "grounds": _text(body.get("grounds")),
+        "basis": _basis(decision, "decider") if decision is not None else "observed",
+        "asked": log.ref(request.seq) if request is not None else None,
     }
 
 
@@ -227,31 +307,17 @@ def _subject(log: Log, entry: Entry) -> Words:
     return command if command is not None else _text(entry.body.get("tool"))
 
 
-def _decision(log: Log, request: Entry) -> Entry | None:
-    """Return the `approval.decided` that answers a request: by cause, else the one for the same call."""
-    for entry in log.entries(log.index.answers(request.seq), "approval.decided"):
-        return entry
-    if request.cause is not None:
-        later = [seq for seq in log.index.answers(request.cause) if seq > request.seq]
-        for entry in log.entries(later, "approval.decided"):
-            return entry
-    if request.call is None:
-        return None
-    later = [seq for seq in log.index.of_call(request.session, request.call) if seq > request.seq]
-    return next(iter(log.entries(later, "approval.decided")), None)
-
-
 def _approval_of(log: Log, request: Entry) -> Entry | None:
-    """Return the decision about a call, or else the request for one, or None."""
+    """Return the decision about a call that knows most, or else the request for one, or None."""
     seqs = set(log.index.answers(request.seq))
     if request.call is not None:
         seqs.update(log.index.of_call(request.session, request.call))
-    found = list(log.entries(sorted(seqs), "approval.requested", "approval.decided"))
-    for entry in reversed(found):
-        decision = entry if entry.kind == "approval.decided" else _decision(log, entry)
-        if decision is not None:
-            return decision
-    return found[-1] if found else None
+    found = [entry for entry in log.entries(sorted(seqs), "approval.requested", "approval.decided") if entry.turn == request.turn]
+    for entry in list(found):
+        if entry.kind == "approval.requested":
+            found += list(log.entries(log.index.answers(entry.seq), "approval.decided"))
+    decided = merge({entry.seq: entry for entry in found if entry.kind == "approval.decided"}.values())
+    return decided[-1] if decided else found[-1] if found else None
 
 
 def _undecided(log: Log, request: Entry) -> str:
@@ -266,29 +332,48 @@ def _undecided(log: Log, request: Entry) -> str:
 # Network and boundary
 
 
-def build_network(window: Window) -> list[Network]:
-    """Return the network decisions."""
-    return [
-        {
-            "at": entry.at,
-            "host": _text(entry.body.get("host")),
-            "port": _count(entry.body.get("port")),
-            "protocol": _text(entry.body.get("protocol")),
-            "decision": _text(entry.body.get("decision")),
-            "rule": _text(entry.body.get("rule")) or _text(entry.body.get("reason")),
-            "entry": window.log.ref(entry.seq),
-        }
-        for entry in _of(window, "network.decided")
-    ]
+def build_network(window: Window, unknown: Unknown) -> list[Network]:
+    """Return the network decisions. What a call's output says of a refusal is left out where the proxy's own record says it."""
+    log = window.log
+    entries = list(_of(window, "network.decided"))
+    recorded = {(_text(entry.body.get("host")), _decided(entry)) for entry in entries if entry.source == "otel"}
+    found: list[Network] = []
+    for entry in entries:
+        if _basis(entry, "host") == "inferred" and (_text(entry.body.get("host")), _decided(entry)) in recorded:
+            continue
+        call = log.entry(entry.cause) if entry.cause is not None else None
+        found.append(
+            {
+                "at": entry.at,
+                "host": _text(entry.body.get("host")),
+                "port": _count(entry.body.get("port")),
+                "protocol": _text(entry.body.get("protocol")),
+                "decision": _decided(entry),
+                "rule": _text(entry.body.get("rule")) or _text(entry.body.get("reason")),
+                "entry": log.ref(entry.seq),
+                "source": _text(entry.body.get("source")),
+                "call": log.ref(call.seq) if call is not None else None,
+                "basis": _basis(entry, "decision"),
+            }
+        )
+    if any(item["call"] is None for item in found):
+        unknown.say("Which call reached for a destination was not recorded: the network proxy does not know the calls.")
+    return found
+
+
+def _decided(entry: Entry) -> str | None:
+    said = _text(entry.body.get("decision"))
+    return {"allow": "allowed", "deny": "denied"}.get(said or "", said)
 
 
 def build_boundary(window: Window) -> list[Boundary]:
     """Return the boundaries that were declared, each with what hit it; hits of no declared boundary stand alone."""
     found: list[Boundary] = []
-    by_session: dict[str | None, Boundary] = {}
+    by_agent: dict[tuple[Any, Any], Boundary] = {}
     for entry in _of(window, "boundary.declared", "boundary.hit"):
-        if entry.kind == "boundary.hit" and entry.session in by_session:
-            by_session[entry.session]["hits"].append(_hit(window.log, entry))
+        agent = (entry.session, _text(entry.body.get("subagent")))
+        if entry.kind == "boundary.hit" and agent in by_agent:
+            by_agent[agent]["hits"].append(_hit(window.log, entry))
             continue
         body = entry.body if entry.kind == "boundary.declared" else {}
         boundary: Boundary = {
@@ -299,8 +384,13 @@ def build_boundary(window: Window) -> list[Boundary]:
             "network": body.get("network"),
             "hits": [] if entry.kind == "boundary.declared" else [_hit(window.log, entry)],
             "entry": window.log.ref(entry.seq),
+            "approvals": _text(body.get("approval_policy")) or _text(body.get("permission_mode")),
+            "reviewer": _text(body.get("approvals_reviewer")),
+            "subagent": _text(entry.body.get("subagent_type")) or _text(entry.body.get("subagent")),
+            "grants": body.get("grants"),
+            "basis": _basis(entry, "mode"),
         }
-        by_session[entry.session] = boundary
+        by_agent[agent] = boundary
         found.append(boundary)
     return found
 

@@ -55,7 +55,7 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
         raise RepoError(f"the commit {oid} cannot be read", remedy="fetch it, or run `git fsck`")
     match = match_commit(repo, logs, facts)
     windows = find_windows(match.recorded)
-    unknown = Unknown()
+    unknown, contradictions = Unknown(), Unknown()
     for sentence in (*logs.missing, *match.notes):
         unknown.say(sentence)
     trace: Trace = {
@@ -65,18 +65,19 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
         "asked": [item for window in windows for item in build_asked(window, unknown)],
         "planned": [item for window in windows for item in build_planned(window, unknown)],
         "ran": [item for window in windows for item in build_ran(window, unknown)],
-        "approvals": [item for window in windows for item in build_approvals(window, unknown)],
-        "network": [item for window in windows for item in build_network(window)],
+        "approvals": [item for window in windows for item in build_approvals(window, unknown, contradictions)],
+        "network": [item for window in windows for item in build_network(window, unknown)],
         "boundary": [item for window in windows for item in build_boundary(window)],
         "changed": _build_changed(repo, facts, match, unknown),
         "unknown": unknown,
+        "contradictions": contradictions,
     }
     if match.recorded:
         _say_what_is_missing(trace, match, windows, unknown)
     for log in {item.log.name: item.log for item in match.recorded}.values():
         for doubt in log.doubts:
             unknown.say(doubt)
-    trace["unknown"] = list(unknown)
+    trace["contradictions"], trace["unknown"] = list(contradictions), list(unknown)
     return trace
 
 

@@ -97,6 +97,9 @@ class Approval(TypedDict):
     decider: str
     source: str
     entry: str
+    grounds: str | None
+    basis: str
+    asked: str | None
 
 
 class Network(TypedDict):
@@ -109,6 +112,9 @@ class Network(TypedDict):
     decision: str | None
     rule: str | None
     entry: str
+    source: str | None
+    call: str | None
+    basis: str
 
 
 class Boundary(TypedDict):
@@ -121,6 +127,11 @@ class Boundary(TypedDict):
     network: Any
     hits: list[dict[str, Any]]
     entry: str
+    approvals: str | None
+    reviewer: str | None
+    subagent: str | None
+    grants: Any
+    basis: str
 
 
 class LinkedLines(TypedDict):
@@ -156,3 +167,4 @@ class Trace(TypedDict):
     boundary: list[Boundary]
     changed: list[Changed]
     unknown: list[str]
+    contradictions: list[str]

@@ -3,13 +3,13 @@
 A session is concerned when the commit was made in one of its calls, or when a changed path is linked to one of its calls. Its
 window runs from its previous commit (exclusive) to the end of the call that made this one; where that commit is the turn's last, to
 the end of the turn, for what an agent does after its last commit belongs to no other. Calls that the paths are linked to belong,
-however old. The newest prompt and plan before the commit belong too, even if they are older than the window: one prompt
-may lead to many commits.
+however old, and so does what is recorded later about a call of the window: who approved it, what the sandbox refused. The newest
+prompt and plan before the commit belong too, even if they are older than the window: one prompt may lead to many commits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from ledger.core.entry import Entry
@@ -17,6 +17,7 @@ from ledger.trace.logs import Log
 from ledger.trace.match import Recorded, commit_parts
 
 _PERSISTENT = ("prompt.submitted", "plan.updated", "boundary.declared")
+_OF_CALLS = ("approval.requested", "approval.decided", "network.decided", "boundary.hit", "tool.finished", "message.sent")
 
 
 class Window(NamedTuple):
@@ -43,6 +44,9 @@ def find_windows(recorded: Iterable[Recorded]) -> list[Window]:
         seqs.setdefault(name, set()).update(_linked_seqs(item))
         seqs[name].update(_own_call_seqs(item))
         seqs[name].update(_rest_of_turn(item))
+    for name, log in logs.items():
+        seqs[name] |= _about(log, seqs[name])
+        seqs[name] |= _in_time(log, seqs[name], sessions.get(name, {}))
     windows = []
     for name, log in logs.items():
         entries = tuple(log.entries(sorted(seqs[name])))
@@ -97,10 +101,14 @@ def _session_seqs(item: Recorded, session: str) -> set[int]:
     }
     made_in = item.entry.cause if item.entry.session == session and item.entry.cause is not None else item.entry.seq
     for kind in _PERSISTENT:
-        newest = next(iter(index.newest(session, kind, made_in)), None)
+        # A subagent's bounds are its own: the session's are those that name none.
+        found = log.entries(index.newest(session, kind, made_in))
+        newest = next((entry.seq for entry in found if kind != "boundary.declared" or "subagent" not in entry.body), None)
         if newest is not None:
             seqs.add(newest)
-    asked = next((entry.seq for entry in log.entries(index.newest(session, "prompt.submitted", made_in)) if is_asked(entry)), None)
+    asked = next(
+        (entry.seq for entry in log.entries(index.newest(session, "prompt.submitted", made_in)) if is_asked(entry, log)), None
+    )
     if asked is not None:
         seqs.add(asked)
     return seqs
@@ -114,7 +122,7 @@ def _linked_seqs(item: Recorded) -> set[int]:
         if entry.session:
             start = entry.seq if entry.cause is None else entry.cause
             prompts = item.log.entries(item.log.index.newest(entry.session, "prompt.submitted", start))
-            seqs.update({next((prompt.seq for prompt in prompts if is_asked(prompt)), entry.seq)})
+            seqs.update({next((prompt.seq for prompt in prompts if is_asked(prompt, item.log)), entry.seq)})
     return seqs
 
 
@@ -135,6 +143,37 @@ def _rest_of_turn(item: Recorded) -> set[int]:
     return {entry.seq for entry in rest if entry.kind != "prompt.submitted"}
 
 
-def is_asked(entry: Entry) -> bool:
-    """Say whether a prompt may be a person's: finished subagents and tasks submit prompts too, and say so in `origin`."""
-    return not entry.body.get("origin")
+def is_asked(entry: Entry, log: Log) -> bool:
+    """Say whether a prompt may be a person's: finished subagents and tasks submit prompts too, and say so in `origin`.
+
+    The transcript may tell where a prompt came from after the hook told of the prompt.
+    """
+    told = find_origin(log, entry)
+    return not entry.body.get("origin") and not (told is not None and told.body.get("origin"))
+
+
+def find_origin(log: Log, entry: Entry) -> Entry | None:
+    """Return what was told later of where a prompt came from."""
+    answers = log.entries(log.index.answers(entry.seq), "message.sent")
+    return next((told for told in answers if told.body.get("event") == "prompt-origin"), None)
+
+
+def _about(log: Log, seqs: set[int]) -> set[int]:
+    """Return what later entries say of the calls and requests among `seqs`: telemetry comes when it comes."""
+    found: set[int] = set()
+    for entry in list(log.entries(sorted(seqs), "tool.requested", "approval.requested", "prompt.submitted")):
+        found.update(log.index.answers(entry.seq))
+        if entry.call is not None and entry.kind != "prompt.submitted":
+            same = log.entries(log.index.of_call(entry.session, entry.call), *_OF_CALLS)
+            found.update(other.seq for other in same if other.turn in (entry.turn, None))
+    return {entry.seq for entry in log.entries(sorted(found), *_OF_CALLS)}
+
+
+def _in_time(log: Log, seqs: set[int], sessions: Collection[str]) -> set[int]:
+    """Return the network decisions of no call that bear a time inside the window: they are recorded later than they were made."""
+    times = [entry.at for entry in log.entries(sorted(seqs), "tool.requested", "tool.finished")]
+    if not times:
+        return set()
+    first, last = min(times), max(times)
+    entries = log.entries(log.index.of_kind("network.decided"))
+    return {entry.seq for entry in entries if str(entry.session) in sessions and entry.call is None and first <= entry.at <= last}

@@ -142,7 +142,8 @@ def test_trace_json_has_the_documented_members(sandbox, ledger):
     story, _ = usual_story(sandbox)
     found = json.loads(ledger(story.repo, "trace", "--json").out)
     assert list(found) == [
-        *("commit", "match", "verdict", "asked", "planned", "ran", "approvals", "network", "boundary", "changed", "unknown")
+        *("commit", "match", "verdict", "asked", "planned", "ran", "approvals", "network", "boundary", "changed", "unknown"),
+        "contradictions",
     ]
     assert found["verdict"] in ("consistent", "anchored")
     assert json.loads(ledger(story.repo, "trace", "--json", "--no-verify").out)["verdict"] == "unchecked"

@@ -94,6 +94,9 @@ def _page(trace: Mapping[str, Any]) -> Group:
     for number, (title, parts) in enumerate(answers, 1):
         sections.append(_title(f"{number}  {title}"))
         sections.extend(Padding(part, (0, 0, 0, 3)) for part in parts or [Text("not on record", style=DIM)])
+    if trace.get("contradictions"):
+        sections.append(_title("!  Where the surfaces contradict each other", "red"))
+        sections.append(Padding(_bullets(trace["contradictions"]), (0, 0, 0, 3)))
     if trace["unknown"]:
         sections.append(_title("?  What could not be established", "yellow"))
         sections.append(Padding(_bullets(trace["unknown"]), (0, 0, 0, 3)))
@@ -220,30 +223,64 @@ def _tools(calls: list[Mapping[str, Any]]) -> list[RenderableType]:
     return [line] if line else []
 
 
+_GROUNDS = {
+    "answer": "answered",
+    "review": "reviewed",
+    "rule": "a rule",
+    "settings": "settings",
+    "hook": "a hook",
+    "session-grant": "granted before",
+    "standing-rule": "a standing rule",
+    "mode": "the mode",
+    "interrupt": "interrupted",
+    "none": "nobody to ask",
+}
+_MANY = 12  # decisions by rules and settings, beyond which they are counted and not listed
+
+
 def _approvals(approvals: list[Mapping[str, Any]], view: _View) -> list[RenderableType]:
-    table = _grid((8, "left"), (None, "left"), (10, "left"), (20, "left"), (_REF, "right"))
-    for item in approvals:
-        scope = f" for {item['scope']}" if item["scope"] else ""
+    """Return what was asked for or decided by somebody, and of what settings let through no more than a few."""
+    quiet = [item for item in approvals if _is_routine(item)]
+    shown = [item for item in approvals if not _is_routine(item)] if len(quiet) > _MANY else approvals
+    table = _grid((8, "left"), (None, "left"), (10, "left"), (26, "left"), (_REF, "right"))
+    for item in shown:
         table.add_row(
             Text(safe(item["at"][11:19]), style=DIM),
             words(item["subject"], lines=2, characters=200, more=f"ledger show {short(item['entry'])}"),
             graded(item["decision"]),
-            Text(safe(f"by {item['decider']}{scope}"), style="" if item["decider"] == "human" else DIM),
+            _decider(item),
             view.dim(item["entry"]),
         )
-    return [table] if approvals else []
+    parts: list[RenderableType] = [table] if shown else []
+    if len(quiet) > _MANY:
+        parts.append(Text(f"… and {len(quiet)} calls that settings or rules let through: --json lists them", style=DIM))
+    return parts
+
+
+def _is_routine(item: Mapping[str, Any]) -> bool:
+    return item["decider"] == "policy" and item["decision"] == "approved" and not item.get("asked")
+
+
+def _decider(item: Mapping[str, Any]) -> Text:
+    scope = f" for {item['scope']}" if item["scope"] and item["decider"] == "human" else ""
+    grounds = _GROUNDS.get(str(item.get("grounds")), "")
+    text = Text(safe(f"by {item['decider']}{scope}"), style="" if item["decider"] == "human" else DIM)
+    if grounds:
+        text.append(f", {grounds}", style=DIM)
+    return text
 
 
 def _network(decisions: list[Mapping[str, Any]], view: _View) -> list[RenderableType]:
-    table = _grid((8, "left"), (None, "left"), (10, "left"), (24, "left"), (_REF, "right"))
+    table = _grid((8, "left"), (None, "left"), (10, "left"), (36, "left"), (_REF, "right"))
     for item in decisions:
         port = f":{item['port']}" if item["port"] is not None else ""
         protocol = f"{item['protocol']} " if item["protocol"] else ""
+        rule = ", ".join(str(part) for part in (item["rule"], item.get("source")) if part)
         table.add_row(
             Text(safe(item["at"][11:19]), style=DIM),
             words(f"{protocol}{item['host']}{port}", lines=1, characters=200),
             graded(item["decision"]),
-            words(item["rule"] or "", lines=1, characters=100),
+            words(rule, lines=2, characters=160),
             view.dim(item["entry"]),
         )
     return [table] if decisions else []
@@ -252,16 +289,26 @@ def _network(decisions: list[Mapping[str, Any]], view: _View) -> list[Renderable
 def _boundary(item: Mapping[str, Any], view: _View) -> RenderableType:
     table = _grid((10, "left"), (None, "left"), (_REF, "right"))
     ref = view.dim(item["entry"])
-    for name in ("mode", "writable", "protected", "network"):
-        value = item[name]
+    for name in ("subagent", "mode", "writable", "protected", "network", "approvals", "reviewer", "grants"):
+        value = item.get(name)
         if value is not None:
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            table.add_row(Text(name, style=DIM), words(shown, lines=3, characters=300), ref)
+            table.add_row(Text(name, style=DIM), words(_listed(value), lines=3, characters=300), ref)
             ref = Text()
     for hit in item["hits"]:
         said = ", ".join(f"{name} {value}" for name, value in hit.items() if name not in ("at", "entry"))
         table.add_row(Text("hit", style="red"), words(said, lines=2, characters=300), view.dim(hit.get("entry")))
     return table
+
+
+def _listed(value: Any) -> str:
+    """Return a list's items, or an object's members, in words."""
+    if isinstance(value, list):
+        return ", ".join(_listed(item) for item in value)
+    if isinstance(value, dict):
+        return " ".join(
+            f"{name} {_listed(item)[:16]}" if name == "digest" else f"{name} {_listed(item)}" for name, item in value.items()
+        )
+    return str(value)
 
 
 def _changed(paths: list[Mapping[str, Any]], view: _View) -> list[RenderableType]:
