@@ -76,6 +76,10 @@ def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int
         first = seq if first is None else first
     assert first is not None
     journal.run("INSERT INTO commits VALUES (?, ?)", (oid, first))
+    if making.claims.session:
+        from ledger.recording.silence import notice_silence  # not every commit is an agent's
+
+        notice_silence(writer, repo, making.claims, oid)
     return first
 
 

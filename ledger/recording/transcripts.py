@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.core.fact import Fact, Observation, PayloadData
 from ledger.errors import FormatError
+from ledger.recording import grants
 from ledger.recording.facts import Setting, note_gap, record_observation
 from ledger.recording.writer import Writer
 
@@ -428,6 +429,15 @@ def record_with_transcript(writer: Writer, native: Mapping[str, Any], seen: Obse
         save(writer, reading)
     if not first:
         record_observation(writer, seen, setting)
+    if agent is not None and native.get("hook_event_name") in grants.WATCHED:
+        place = find_place(native.get("transcript_path"), agent)
+        if place is not None:
+            session = seen.facts[0].session if seen.facts else None
+            grants.note_grants(writer, setting, os.path.dirname(place.root), session, begins=first and not _is_subagents(seen))
+
+
+def _is_subagents(seen: Observation) -> bool:
+    return any(fact.kind.startswith("subagent.") for fact in seen.facts)
 
 
 def _read_safely(writer: Writer, agent: ModuleType, native: Mapping[str, Any]) -> list[Reading]:

@@ -390,7 +390,8 @@ def build_boundary(window: Window) -> list[Boundary]:
             "grants": body.get("grants"),
             "basis": _basis(entry, "mode"),
         }
-        by_agent[agent] = boundary
+        if "grants" not in body:
+            by_agent[agent] = boundary
         found.append(boundary)
     return found
 

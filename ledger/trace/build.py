@@ -227,6 +227,7 @@ def _say_what_is_missing(trace: Trace, match: Match, windows: list[Window], unkn
     agents = sorted({name for name in (call["agent"] for call in (*trace["asked"], *trace["ran"])) if name})
     who = " and ".join(agents) or "the agent"
     closest = match.recorded[0].entry
+    _say_silence(match, unknown)
     if not windows or not any(window.sessions for window in windows):
         unknown.say("No agent session is on record for this commit: a person made it, or it was made where nothing was recorded.")
         return
@@ -252,6 +253,18 @@ def _say_what_is_missing(trace: Trace, match: Match, windows: list[Window], unkn
         unknown.say("The commit's environment claimed to be inside an agent's call; no call that was open confirms it.")
     for window in windows:
         _say_gaps(window, unknown)
+
+
+def _say_silence(match: Match, unknown: Unknown) -> None:
+    """Say which session the commit's environment names that no hook told of."""
+    for item in match.recorded:
+        claims = item.entry.body.get("claims")
+        session = claims.get("session") if isinstance(claims, dict) else None
+        if isinstance(session, str) and isinstance(claims, dict) and not item.log.index.of_session(session):
+            agent = str(claims.get("agent") or "an agent")
+            unknown.say(
+                f"The commit's environment names a session of {agent} of which no hook told: they were off, or they failed."
+            )
 
 
 def _permission_modes(windows: list[Window]) -> str:

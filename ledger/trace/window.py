@@ -101,17 +101,27 @@ def _session_seqs(item: Recorded, session: str) -> set[int]:
     }
     made_in = item.entry.cause if item.entry.session == session and item.entry.cause is not None else item.entry.seq
     for kind in _PERSISTENT:
-        # A subagent's bounds are its own: the session's are those that name none.
-        found = log.entries(index.newest(session, kind, made_in))
-        newest = next((entry.seq for entry in found if kind != "boundary.declared" or "subagent" not in entry.body), None)
+        newest = next(iter(index.newest(session, kind, made_in)), None) if kind != "boundary.declared" else None
         if newest is not None:
             seqs.add(newest)
+    seqs |= _bounds_before(log, session, made_in)
     asked = next(
         (entry.seq for entry in log.entries(index.newest(session, "prompt.submitted", made_in)) if is_asked(entry, log)), None
     )
     if asked is not None:
         seqs.add(asked)
     return seqs
+
+
+def _bounds_before(log: Log, session: str, before: int) -> set[int]:
+    """Return the newest bounds of a session, and its newest standing grants; a subagent's bounds are its own."""
+    found: dict[bool, int] = {}
+    for entry in log.entries(log.index.newest(session, "boundary.declared", before)):
+        if "subagent" not in entry.body:
+            found.setdefault("grants" in entry.body, entry.seq)
+        if len(found) == 2:
+            break
+    return set(found.values())
 
 
 def _linked_seqs(item: Recorded) -> set[int]:
