@@ -22,16 +22,17 @@ from ledger.agents.codex_rollout import Said, _clean, _text, _time, _words
 from ledger.agents.common import split_mcp
 from ledger.agents.decisions import Verdict, claude_decision, decided
 from ledger.core.fact import Fact, PayloadData
+from ledger.core.text import clean_text
 
 NAME = "claude-code"
 FOLDERS = ("projects",)
 
-_MAX_CALLS = 100
+_MAX_CALLS = 40
+_MAX_INPUT = 4000
 _AGENT = {"type": "agent", "name": NAME}
 _FILE = "agent-file"
 _WANTED = ("user", "assistant", "permission-mode", "attachment", "system")
 _VIOLATION = re.compile(r"deny network-outbound ([^\s:]{1,255})(?::([0-9]{1,5}))?(?: \(([^)\n]{1,100})\))?")
-_HUMAN = frozenset({"human"})
 
 
 def is_wanted(start: bytes) -> bool:
@@ -111,6 +112,9 @@ def _note_calls(content: Any, state: dict[str, Any]) -> None:
         call, name = _text(part, "id"), _text(part, "name")
         if type(part) is dict and part.get("type") == "tool_use" and call and name:
             calls[call] = {"tool": name, **split_mcp(name)}
+            given = json.dumps(part.get("input"), ensure_ascii=False)
+            if part.get("input") is not None and len(given) <= _MAX_INPUT:
+                calls[call]["input"] = given
     while len(calls) > _MAX_CALLS:
         del calls[next(iter(calls))]
 
@@ -140,13 +144,20 @@ def _prompt(line: dict[str, Any], content: Any, state: dict[str, Any]) -> list[F
     told: dict[str, Any] = {name: value for name, value in said.items() if value}
     if turn is None or not told.keys() & {"prompt_source", "origin_kind"}:
         return []
-    human = bool(_HUMAN & {told.get("origin_kind"), told.get("turn_origin")}) and told.get("prompt_source") in (None, "typed")
+    human = "human" in (told.get("origin_kind"), told.get("turn_origin")) and told.get("prompt_source") in (None, "typed")
     other = told.get("origin_kind") or told.get("turn_origin") or told.get("prompt_source")
-    body: dict[str, Any] = {"event": "prompt-origin", **told, "human": human}
+    body: dict[str, Any] = dict(told)
     if not human and other not in ("human", "sdk"):
         body["origin"] = str(other).replace("_", "-")
-    body["basis"] = dict.fromkeys(body, _FILE)
-    return [Fact("message.sent", _AGENT, _clean(body), state.get("session"), turn, once=f"prompt-origin:{turn}", answers="prompt")]
+    body["basis"] = {**dict.fromkeys(body, _FILE), "actor": _FILE}
+    actor = {"type": "human"} if human else _AGENT if "origin" in body else {"type": "unknown"}
+    text = _content_text(content)
+    payloads = {"prompt": _words(text)} if text else {}
+    return [
+        Fact(
+            "prompt.submitted", actor, _clean(body), state.get("session"), turn, payloads=payloads, once=f"prompt.submitted:{turn}"
+        )
+    ]
 
 
 def _typed_command(content: str, turn: str | None, state: dict[str, Any]) -> list[Fact]:
@@ -177,7 +188,8 @@ def _result(line: dict[str, Any], part: dict[str, Any], state: dict[str, Any]) -
     call = _text(part, "tool_use_id")
     if call is None:
         return []
-    noted = state.get("calls", {}).pop(call, {})
+    noted = dict(state.get("calls", {}).pop(call, {}))
+    given = noted.pop("input", None)
     session, turn = state.get("session"), _text(line, "promptId")
     tool = {"tool": "unknown", **noted, **_who(state)}
     said, denial = line.get("permissionDecision"), _text(line, "toolDenialKind")
@@ -187,7 +199,8 @@ def _result(line: dict[str, Any], part: dict[str, Any], state: dict[str, Any]) -
     body: dict[str, Any] = {**tool, "outcome": outcome}
     if type(line.get("sandboxed")) is bool:
         body["sandboxed"], basis["sandboxed"] = line["sandboxed"], _FILE
-    requested = Fact("tool.requested", _AGENT, {**tool, "basis": dict.fromkeys(tool, _FILE)}, session, turn, call)
+    payloads = {"input": PayloadData(clean_text(given).encode("utf-8"), "application/json")} if given else {}
+    requested = Fact("tool.requested", _AGENT, {**tool, "basis": dict.fromkeys(tool, _FILE)}, session, turn, call, payloads)
     finished = requested._replace(
         kind="tool.finished",
         actor={"type": "tool", "name": tool["tool"]},

@@ -12,7 +12,7 @@ basis `agent-file`, and what is concluded from its texts `inferred`.
     bounds                     digest of the boundary that was declared last
     calls                      {call: {tool, …, escalated?, prefix?, at, turn}} that have no output yet
     ended                      {call: {exit_code?, duration_ms?, outcome?}} of items whose output is not here yet
-    asks                       [[call, at_ms, turn]] of the last calls that asked to leave the sandbox
+    asks, recent               [[call, at_ms, turn]] of the last calls that asked to leave the sandbox, and of the last calls
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ FOLDERS = ("sessions", "archived_sessions")
 
 _MAX_TEXT = 512
 _MAX_CALLS = 100
+_MAX_OPEN = 40  # calls without an output, each with its arguments
+_MAX_ARGUMENTS = 4000
 _MAX_BESIDE = 64
 _AGENT = {"type": "agent", "name": NAME}
 _FILE = "agent-file"
@@ -120,7 +122,8 @@ def join(said: Said, state: Mapping[str, Any]) -> Said:
     fact, at_ms = said
     if fact.kind != "approval.decided" or fact.call is not None:
         return said
-    for call, asked_ms, turn in reversed(state.get("asks", [])):
+    # A command that failed in the sandbox is tried again outside of it: then the call itself did not ask.
+    for call, asked_ms, turn in (*reversed(state.get("asks", [])), *reversed(state.get("recent", []))):
         if turn == fact.turn and (at_ms is None or asked_ms <= at_ms):
             body = {**fact.body, "basis": {**fact.body.get("basis", {}), "call": "inferred"}}
             return Said(fact._replace(call=call, answers="call", body=body), at_ms)
@@ -306,11 +309,32 @@ def _call(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fa
         if type(rule) is list and rule and all(type(word) is str for word in rule):
             noted["prefix"] = True
             state["amendable"] = [call, turn]
+    exact = next((payload[member] for member in ("arguments", "input") if type(payload.get(member)) is str), None)
+    if exact is not None and len(exact) <= _MAX_ARGUMENTS:
+        noted["arguments"] = exact
+    state["recent"] = [*state.get("recent", [])[-19:], [call, at_ms, turn]]
     calls = state.setdefault("calls", {})
     calls[call] = noted
-    while len(calls) > _MAX_CALLS:
+    while len(calls) > _MAX_OPEN:
         del calls[next(iter(calls))]
     return []
+
+
+def _input_of(arguments: str | None) -> dict[str, PayloadData]:
+    """Return a call's input as the hooks spell it, and its exact arguments where those say more."""
+    if arguments is None:
+        return {}
+    try:
+        given = json.loads(arguments)
+    except (ValueError, RecursionError):
+        given = None
+    if type(given) is not dict:
+        return {"input": PayloadData(_dump({"command": arguments}), "application/json")}
+    if type(given.get("cmd")) is not str:
+        return {"input": PayloadData(_dump(given), "application/json")}
+    spelled = {"input": PayloadData(_dump({"command": given["cmd"]}), "application/json")}
+    more = {"arguments": PayloadData(clean_text(arguments).encode("utf-8"), "application/json")} if len(given) > 1 else {}
+    return {**spelled, **more}
 
 
 def _item(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fact]:
@@ -319,6 +343,8 @@ def _item(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fa
     call = _text(item, "id") if type(item) is dict else None
     if type(item) is not dict or call is None:
         return []
+    if kind == "UserMessage" and not state.get("sub"):
+        return _prompt(payload, item, state)
     if kind == "CommandExecution" and item.get("source") == "user_shell":
         return _user_shell(item, call, state)
     if kind not in ("CommandExecution", "FileChange", "McpToolCall"):
@@ -328,6 +354,25 @@ def _item(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fa
     while len(ended) > _MAX_CALLS:
         del ended[next(iter(ended))]
     return []
+
+
+def _prompt(payload: dict[str, Any], item: dict[str, Any], state: dict[str, Any]) -> list[Fact]:
+    """Return a prompt that the rollout holds: recorded where no hook told of it."""
+    text = _output_text(item.get("content"))
+    turn = _text(payload, "turn_id") or state.get("turn")
+    body: dict[str, Any] = {"trigger": state["trigger"], "basis": {"trigger": _FILE}} if state.get("trigger") else {}
+    payloads = {"prompt": _words(text)} if text else {}
+    return [
+        Fact(
+            "prompt.submitted",
+            {"type": "unknown"},
+            body,
+            state.get("session"),
+            turn,
+            payloads=payloads,
+            once=f"prompt.submitted:{turn}",
+        )
+    ]
 
 
 def _end_of(item: dict[str, Any]) -> dict[str, Any]:
@@ -426,6 +471,7 @@ def _output(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[
         state.get("session"),
         turn,
         call,
+        _input_of(asked.get("arguments")),
         once=f"tool.requested:{call}",
     )
     subagent = {"subagent": state["thread"]} if state.get("sub") and state.get("thread") else {}

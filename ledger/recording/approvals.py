@@ -88,15 +88,16 @@ _RAN = frozenset({"finished", "failed"})
 def contradiction_of(writer: Writer, fact: Fact, known: int) -> Fact | None:
     """Return the fact that a surface says another outcome of a call than the entry `known` has, or None where it does not.
 
-    That a call ran and that it did not exclude each other, and so do success and failure where neither is a guess. A hook that calls
-    a failed command finished does not know better, nor does telemetry that calls it a success: a tool succeeded in running it.
+    That a call ran and that it did not exclude each other, and so do success and failure where neither is a guess. A hook that
+    calls a failed command finished does not know better, nor does telemetry that calls it a success.
     """
     if fact.kind != "tool.finished":
         return None
     recorded = _entry(writer, known)
     body = recorded.get("body", {}) if recorded is not None else {}
     said, had = fact.body.get("outcome"), body.get("outcome")
-    apart = (said in _RAN and had == "denied") or (said == "denied" and had in _RAN)
+    # To telemetry a call that was not let run is one without success.
+    apart = (said == "finished" and had == "denied") or (said == "denied" and had in _RAN)
     failed = said == "failed" and had == "finished" and body.get("exit_code") in (None, 0)
     sure = fact.body.get("basis", {}).get("outcome") != "inferred" and body.get("basis", {}).get("outcome") != "inferred"
     if recorded is None or not (apart or (failed and sure)):
@@ -127,6 +128,27 @@ def cause_of(writer: Writer, agent: str, fact: Fact, found: int | None) -> int |
 def cause_of_prompt(writer: Writer, agent: str, fact: Fact) -> int | None:
     """Return the seq of the prompt whose origin a fact tells."""
     return _seq(writer, "prompt", agent, fact.session or "", fact.turn or "")
+
+
+def prompt_of(writer: Writer, agent: str, fact: Fact) -> Fact | None:
+    """Return a transcript's prompt as it is recorded: whole where no hook told of it, else only where it came from, or None."""
+    known = _seq(writer, "prompt", agent, fact.session or "", fact.turn or "")
+    if known is None:
+        return fact
+    body = {name: value for name, value in fact.body.items() if name not in ("basis", "trigger")}
+    if not body:
+        return None
+    told = {"event": "prompt-origin", **body, "human": fact.actor.get("type") == "human"}
+    basis = dict.fromkeys(told, "agent-file")
+    once = f"prompt-origin:{fact.turn}"
+    return fact._replace(
+        kind="message.sent",
+        actor={"type": "agent", "name": agent},
+        body={**told, "basis": basis},
+        payloads={},
+        once=once,
+        answers="prompt",
+    )
 
 
 def is_known(writer: Writer, agent: str, source: str, fact: Fact, at_ms: int) -> int | None:

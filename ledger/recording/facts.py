@@ -49,13 +49,16 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting) -> l
     touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)
     for fact in seen.facts:
         fact = _with_plan_file(fact, seen.plan_file)
-        if setting.source == "otel":
+        if setting.source in ("otel", "mcp"):
             fact = approvals.place(writer, setting.agent, fact)
+        derived: Fact | None = fact
         if fact.kind == "approval.decided":
-            decision = approvals.derive(writer, setting.agent, fact)
-            if decision is None:
-                continue
-            fact = decision
+            derived = approvals.derive(writer, setting.agent, fact)
+        elif fact.kind == "prompt.submitted" and setting.source == "transcript":
+            derived = approvals.prompt_of(writer, setting.agent, fact)
+        if derived is None:
+            continue
+        fact = derived
         if fact.kind == "plan.updated" and not fact.payloads and setting.source == "hook":
             continue  # the plan's text is nowhere yet; a later event of the same call may bring it
         known = _find_repetition(writer, fact, setting)

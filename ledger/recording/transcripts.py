@@ -189,11 +189,10 @@ def _prompt(fact: Fact, reading: Reading) -> Fact:
     if reading.state.get("trigger"):
         fact = _with(fact, {"trigger": reading.state["trigger"]})
     for said in reading.facts:
-        if said[0].answers == "prompt" and said[0].turn == fact.turn:
+        if said[0].kind == "prompt.submitted" and said[0].turn == fact.turn:
             reading.facts.remove(said)
-            told = {name: value for name, value in said[0].body.items() if name not in ("event", "human", "basis")}
-            fact = _with(fact, told)
-            if said[0].body.get("human") is True and "origin" not in fact.body:
+            fact = _with(fact, {name: value for name, value in said[0].body.items() if name != "basis" and name not in fact.body})
+            if said[0].actor["type"] == "human" and "origin" not in fact.body:
                 basis = {**fact.body.get("basis", {}), "actor": "agent-file"}
                 fact = fact._replace(actor={"type": "human"}, body={**fact.body, "basis": basis})
             break

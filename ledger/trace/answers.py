@@ -232,12 +232,16 @@ def build_approvals(window: Window, unknown: Unknown, contradictions: Unknown) -
         approvals += [_approval(log, None, decision) for decision in merge(decisions)]
     for item in approvals:
         if item["decider"] == "human" and item["basis"] != "observed":
-            unknown.say(f"That a person answered is as {_SAYS.get(item['basis'], item['basis'])} says; nobody watched.")
+            unknown.say(f"That a person answered {_SAYS.get(item['basis'], item['basis'])}; nobody watched.")
     _contradict(window, contradictions)
     return sorted(approvals, key=lambda item: int(item["entry"].partition("/")[2]))
 
 
-_SAYS = {"agent-file": "the agent's transcript", "telemetry": "the agent's telemetry", "inferred": "what the transcript shows"}
+_SAYS = {
+    "agent-file": "is as the agent's transcript says",
+    "telemetry": "is as the agent's telemetry says",
+    "inferred": "is concluded from what the agent's transcript shows",
+}
 
 
 def _by_call(entries: Iterable[Entry]) -> dict[tuple[Any, ...], list[Entry]]:
@@ -304,7 +308,7 @@ def _subject(log: Log, entry: Entry) -> Words:
     if isinstance(reason, str) and reason.startswith("network-access "):
         return reason
     command = command_of(log, entry)
-    return command if command is not None else _text(entry.body.get("tool"))
+    return command if command not in (None, "{}") else _text(entry.body.get("tool"))
 
 
 def _approval_of(log: Log, request: Entry) -> Entry | None:

@@ -12,12 +12,24 @@ from typing import Any, NamedTuple
 
 from ledger.agents.otel import agent_of, session_of, translate_record
 from ledger.core.entry import Entry, parse_record
+from ledger.index.search import open_index
 from ledger.recorder import Recorder, begin_log
 from ledger.recording.events import make_event, record_event
 from ledger.recording.facts import Setting, record_observation
 from ledger.repo.gitdir import GitDir, find_repository
 from ledger.store.reader import JournalReader
 from ledger.store.state import journal_path
+from ledger.trace.answers import (
+    Unknown,
+    build_approvals,
+    build_asked,
+    build_boundary,
+    build_network,
+    build_planned,
+    build_ran,
+)
+from ledger.trace.logs import Log
+from ledger.trace.window import Window
 
 CAPTURES = Path(__file__).resolve().parents[2].parent / "shared" / "captures"
 
@@ -48,6 +60,27 @@ class Stage:
         """Return a payload of an entry as text."""
         with JournalReader(journal_path(self.state, self.log)) as journal:
             return journal.payload(entry.seq, name)[1].decode()
+
+    def answers(self) -> dict[str, Any]:
+        """Return the answers of `ledger trace` over everything that was recorded, as if one commit had come of all of it."""
+        reader = JournalReader(journal_path(self.state, self.log))
+        log = Log(self.log, reader, open_index(reader, self.log, ":memory:"))
+        entries = tuple(self.entries())
+        sessions = tuple(dict.fromkeys(entry.session for entry in entries if entry.session))
+        window = Window(log, sessions, entries, 0, len(entries))
+        unknown, contradictions = Unknown(), Unknown()
+        found = {
+            "asked": build_asked(window, unknown),
+            "planned": build_planned(window, unknown),
+            "ran": build_ran(window, unknown),
+            "approvals": build_approvals(window, unknown, contradictions),
+            "network": build_network(window, unknown),
+            "boundary": build_boundary(window),
+            "unknown": list(unknown),
+            "contradictions": list(contradictions),
+        }
+        log.close()
+        return found
 
     def hook(self, agent: str, native: dict[str, Any], at_ms: int) -> None:
         """Record one hook event."""
@@ -152,6 +185,24 @@ def _calls_like(parsed: list[dict[str, Any]], event: dict[str, Any]) -> Iterator
             arguments = json.loads(payload["arguments"])
             if arguments.get("cmd") == given.get("command", "") or arguments == given:
                 yield payload["call_id"]
+
+
+def play_rollouts(stage: Stage, name: str) -> None:
+    """Play a session of Codex of which only the rollouts were kept: a start, and an end at which all of them are there."""
+    session = CAPTURES / "codex" / name
+    folder = stage.home / ".codex" / "sessions" / "2026" / "11" / "22"
+    folder.mkdir(parents=True, exist_ok=True)
+    mains = []
+    for path in sorted(session.glob("sessions/*/*/*/*.jsonl")):
+        (folder / path.name).write_bytes(path.read_bytes())
+        meta = json.loads(path.read_bytes().splitlines()[0])["payload"]
+        if meta["id"] == meta["session_id"]:
+            mains.append((path.name, meta["id"], json.loads(path.read_bytes().splitlines()[-1])["timestamp"]))
+    (main,) = mains
+    shared = {"session_id": main[1], "transcript_path": str(folder / main[0])}
+    at_ms = parse_time(main[2]) + 10
+    stage.hook("codex", {**shared, "hook_event_name": "SessionStart", "source": "startup"}, at_ms)
+    stage.hook("codex", {**shared, "hook_event_name": "SessionEnd", "reason": "other"}, at_ms + 1)
 
 
 def play_claude(stage: Stage, name: str) -> None:
