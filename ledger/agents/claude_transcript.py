@@ -6,7 +6,8 @@ refused the call (`permissionDecision`), whether it ran in the sandbox (`sandbox
 user can edit: the basis is `agent-file`.
 
 `toolDenialKind` misleads: without anybody to ask it says `user-rejected` as well. It counts only where there is no
-`permissionDecision`; then a person's No and a person's Esc look the same here.
+`permissionDecision`; then a person's No and a person's Esc are the same here, and in the telemetry, and nothing tells them apart:
+the decision says so in `alike`.
 
 `state`: {"session", "sub"?, "version"?, "calls": {call: {tool, …, turn}}, "sandboxed"?, "mode"?, "prompts": [promptId, …]}
 """
@@ -212,7 +213,10 @@ def _result(line: dict[str, Any], part: dict[str, Any], state: dict[str, Any]) -
     facts = [requested._replace(once=f"tool.requested:{call}")]
     verdict = _verdict(said, denial)
     if verdict is not None:
-        facts.append(decided(verdict, session=session, turn=turn, call=call, more={**tool, **_rule(said)}))
+        more: dict[str, Any] = {**tool, **_rule(said)}
+        if verdict.decision == "denied" and verdict.decider == "human":
+            more["alike"] = ["no", "escape"]
+        facts.append(decided(verdict, session=session, turn=turn, call=call, more=more))
     facts += [finished, *_boundary(line, call, turn, state), *_violations(text, call, turn, state)]
     return facts
 

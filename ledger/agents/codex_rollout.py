@@ -87,7 +87,7 @@ def details_of(call: str, state: Mapping[str, Any]) -> dict[str, Any]:
 
 def session_details(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the rollout says of the session's start."""
-    return {name: state[name] for name in ("agent_version", "entrypoint", "base_commit", "trigger") if state.get(name)}
+    return {name: state[name] for name in ("agent_version", "entrypoint", "base_commit") if state.get(name)}
 
 
 def arguments_of(line: Any) -> str | None:
@@ -384,8 +384,10 @@ def _end_of(item: dict[str, Any]) -> dict[str, Any]:
     duration = item.get("duration")
     if type(duration) is dict and type(duration.get("secs")) is int and type(duration.get("nanos")) is int:
         said["duration_ms"] = max(0, min(MAX_INTEGER, duration["secs"] * 1000 + duration["nanos"] // 1_000_000))
-    result = item.get("result")
-    if status == "declined":
+    result, error = item.get("result"), item.get("error")
+    if type(error) is dict and str(error.get("message")).startswith("user cancelled MCP tool call"):
+        said["outcome"] = "cancelled"
+    elif status == "declined":
         said["outcome"] = "denied"
     elif status == "failed" or code not in (None, 0) or (type(result) is dict and result.get("isError") is True):
         said["outcome"] = "failed"
@@ -423,7 +425,6 @@ _REFUSALS: tuple[tuple[str, str, Verdict | None], ...] = (
     ("rejected by user", "denied", Verdict("denied", "once", "human", "answer", _FILE)),
     ("rejected: blocked by policy", "denied", Verdict("denied", "once", "policy", "rule", _FILE)),
     ("approval policy is Never", "denied", Verdict("denied", "once", "policy", "mode", _FILE)),
-    ("user cancelled MCP tool call", "cancelled", Verdict("cancelled", "once", "human", "answer", _FILE)),
     ("aborted by user", "cancelled", Verdict("cancelled", "once", "human", "interrupt", _FILE)),
     ("Rejected(", "denied", Verdict("denied", "once", "unknown", "unknown", _FILE)),
 )
@@ -442,6 +443,8 @@ def _output(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[
     head = text[:4000]
     turn = asked.get("turn") or _turn_of(payload, state)
     outcome, verdict = _refusal(head) if ended is None else (None, None)
+    if ended is not None and ended.get("outcome") == "cancelled":
+        verdict = Verdict("cancelled", "once", "human", "answer", _FILE)
     blocked = _NETWORK.search(head) if head.startswith("exec_command failed") else None
     exited = _EXITED.search(head[:400])
     body: dict[str, Any] = {name: asked[name] for name in ("tool", "mcp_server", "mcp_tool") if name in asked}
@@ -486,7 +489,8 @@ def _output(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[
     facts = [requested._replace(body={**requested.body, **subagent}), finished]
     if verdict is not None:
         # An interrupted call was decided about only if leave had been asked for: the recorder knows.
-        more = {"if_asked": True} if verdict.grounds == "interrupt" else {}
+        # The screen's "No" is its Escape.
+        more: dict[str, Any] = {"if_asked": True, "alike": ["no", "escape"]} if verdict.grounds == "interrupt" else {}
         verdict = verdict._replace(inferred=("decision", "scope", "decider", "grounds"))
         facts.insert(1, decided(verdict, session=state.get("session"), turn=turn, call=call, more=more))
     if blocked:
@@ -526,7 +530,6 @@ _TOLD = (
     "exec command rejected",
     "patch rejected",
     "apply_patch failed: ",
-    "user cancelled",
     "aborted",
 )
 

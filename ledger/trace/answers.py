@@ -233,8 +233,11 @@ def build_approvals(window: Window, unknown: Unknown, contradictions: Unknown) -
     for item in approvals:
         if item["decider"] == "human" and item["basis"] != "observed":
             unknown.say(f"That a person answered {_SAYS.get(item['basis'], item['basis'])}; nobody watched.")
+    if any(entry.body.get("alike") == ["no", "escape"] for entry in _of(window, "approval.decided")):
+        unknown.say("Whether a person said no or pressed Escape is not on record: the agent reports both alike.")
     _contradict(window, contradictions)
-    return sorted(approvals, key=lambda item: int(item["entry"].partition("/")[2]))
+    # By when it is said to have been decided: telemetry comes late.
+    return sorted(approvals, key=lambda item: (item["at"], int(item["entry"].partition("/")[2])))
 
 
 _SAYS = {

@@ -37,10 +37,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
             ("update_plan", "{", "finished", None),
         ],
         "approvals": [
-            (ADD, "approved", "once", "auto-review", "review", True),
             ("git log", *BY_SETTINGS),
             ("*** Begin Patch", *BY_SETTINGS),
             ("git commit --allow-empty", *BY_SETTINGS),
+            (ADD, "approved", "once", "auto-review", "review", True),
         ],
         "boundary": [(*WORKSPACE, "on-request", None, [128]), ("read-only", "restricted", "never", "guardian", [])],
         "subagents": ["guardian"],
@@ -59,11 +59,11 @@ EXPECTED: dict[str, dict[str, Any]] = {
             ("Bash", "/bin/bash -lc 'echo from-user-shell'", "finished", 0),
         ],
         "approvals": [
-            ("git commit -aqm", "approved", "always", "human", "answer", True),
-            ("touch /etc/zz", "cancelled", "once", "human", "interrupt", True),
             ("*** Begin Patch", *BY_SETTINGS),
             ('{"text":"fixing T-42"}', "approved", "session", "human", "answer", True),
             ("curl", "approved", "once", "human", "answer", True),
+            ("git commit -aqm", "approved", "always", "human", "answer", True),
+            ("touch /etc/zz", "cancelled", "once", "human", "interrupt", True),
         ],
         "boundary": [(*WORKSPACE, "on-request", None, [])],
     },
@@ -211,9 +211,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
         ],
         "approvals": [
             ("touch asked-file", "denied", "once", "human", "answer", True),
+            ("touch second-file", "denied", "once", "policy", "settings", False),
             ("touch second-file", "approved", "once", "human", "answer", True),
             ('{"questions":', "unknown", None, "unknown", None, True),
-            ("touch second-file", "denied", "once", "policy", "settings", False),
         ],
         "boundary": [("unsandboxed", None, "default", None, [])],
     },
@@ -308,6 +308,6 @@ def test_what_was_not_observed_says_how_it_is_known(played: Stage) -> None:
             unsaid = (
                 said
                 - set(basis)
-                - {"subagent", "permission_mode", "risk_level", "user_authorization", "review", "rule_source", "reason"}
+                - {"alike", "subagent", "permission_mode", "risk_level", "user_authorization", "review", "rule_source", "reason"}
             )
             assert unsaid == set(), (entry.kind, unsaid)
