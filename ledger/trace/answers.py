@@ -220,9 +220,10 @@ def build_approvals(window: Window, unknown: Unknown, contradictions: Unknown) -
     decided = {entry.seq: entry for entry in _of(window, "approval.decided")}
     approvals: list[Approval] = []
     for call, asked in _by_call(requests).items():
-        decisions = _decisions_of(log, call, asked)
-        for decision in decisions:
-            decided.pop(decision.seq, None)
+        stated = _decisions_of(log, call, asked)
+        for entry in stated:
+            decided.pop(entry.seq, None)
+        decisions = merge(stated)
         if not decisions:
             for request in asked:
                 unknown.say(_undecided(log, request))
@@ -257,7 +258,7 @@ def _by_call(entries: Iterable[Entry]) -> dict[tuple[Any, ...], list[Entry]]:
 
 
 def _decisions_of(log: Log, call: tuple[Any, ...], asked: list[Entry]) -> list[Entry]:
-    """Return what was decided about a call: by its identifiers, by cause, or by the call that leave was asked for."""
+    """Return all that was said to be decided about a call: by its identifiers, by cause, or by the call that leave was asked for."""
     seqs: set[int] = set()
     for request in asked:
         seqs.update(log.index.answers(request.seq))
@@ -265,7 +266,7 @@ def _decisions_of(log: Log, call: tuple[Any, ...], asked: list[Entry]) -> list[E
             seqs.update(log.index.answers(request.cause))
     if len(call) == 3:
         seqs.update(log.index.of_call(call[0], call[2]))
-    return merge(entry for entry in log.entries(sorted(seqs), "approval.decided") if len(call) < 3 or entry.turn in (call[1], None))
+    return [entry for entry in log.entries(sorted(seqs), "approval.decided") if len(call) < 3 or entry.turn in (call[1], None)]
 
 
 def _asked_before(asked: list[Entry], decision: Entry) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -29,6 +30,8 @@ def drive(sandbox, script: str, *words: object, cwd: Path) -> None:
     """Run one of the drivers; it installs its command line from npm once."""
     if not DRIVERS.exists():
         pytest.skip("the drivers of the real agents are not beside this checkout")
+    if os.environ.get("AGENTS_PREFIX"):  # command lines that are installed already
+        sandbox.env["CODEX_PREFIX"] = os.path.join(os.environ["AGENTS_PREFIX"], "codex")
     done = sandbox.run("bash", DRIVERS / script, *words, cwd=cwd)
     assert "rc=0" in done.stdout, done.stdout + done.stderr
 
@@ -53,10 +56,15 @@ def test_codex_session_is_recorded_verified_and_traced(sandbox, ledgered):
     assert [step["step"] for step in trace["planned"][0]["steps"]] == ["Inspect", "Edit", "Commit"]
     tools = [ran["tool"] for ran in trace["ran"]]
     assert tools == ["update_plan", "Bash", "apply_patch", "mcp__tickets__lookup", "Bash", "Bash", "update_plan"]
-    assert all(ran["outcome"] == "finished" and ran["result_entry"] for ran in trace["ran"])
+    assert [ran["outcome"] for ran in trace["ran"]] == [*["finished"] * 4, "failed", "finished", "finished"]
+    assert all(ran["result_entry"] for ran in trace["ran"])
     assert [ran["mcp_server"] for ran in trace["ran"] if ran["mcp_server"]] == ["tickets"]
-    assert len(trace["approvals"]) == 1
-    assert trace["approvals"][0]["subject"].startswith("git add codex_demo_")
+    (approval,) = trace["approvals"]
+    assert approval["subject"].startswith("git add codex_demo_")
+    assert (approval["decision"], approval["scope"], approval["decider"]) == ("approved", "once", "auto-review")
+    assert [ran["exit_code"] for ran in trace["ran"] if ran["tool"] == "Bash"] == [0, 128, 0]
+    modes = [(item["mode"], item["network"], item["subagent"]) for item in trace["boundary"] if item["mode"]]
+    assert modes[0] == ("workspace-write", "restricted", None)
     (changed,) = trace["changed"]
     patch = next(ran for ran in trace["ran"] if ran["tool"] == "apply_patch")
     assert (changed["link"], changed["calls"]) == ("exact", [patch["result_entry"]])
@@ -79,7 +87,9 @@ def test_claude_code_session_is_recorded_verified_and_traced(sandbox, ledgered):
     assert outcomes[("Bash", "curl http://127.0.0.1:9/denied")] == "denied"
     assert outcomes[("Bash", "echo from-subagent")] == "finished"
     assert {ran["mcp_server"] for ran in trace["ran"] if ran["mcp_server"]} == {"ledgerprobe"}
-    assert len(trace["approvals"]) == 2
+    asked = [(item["subject"], item["decision"], item["decider"], item["grounds"]) for item in trace["approvals"] if item["asked"]]
+    assert [row[1:] for row in asked] == [("denied", "policy", "none")] * 2
+    assert {item["decider"] for item in trace["approvals"]} == {"policy"}
     links = {changed["path"]: changed for changed in trace["changed"]}
     edits = {ran["tool"]: ran["result_entry"] for ran in trace["ran"] if ran["tool"] in ("Edit", "Write")}
     assert (links["README.md"]["link"], links["README.md"]["calls"]) == ("exact", [edits["Edit"]])
