@@ -258,7 +258,7 @@ def _by_call(entries: Iterable[Entry]) -> dict[tuple[Any, ...], list[Entry]]:
 
 
 def _decisions_of(log: Log, call: tuple[Any, ...], asked: list[Entry]) -> list[Entry]:
-    """Return all that was said to be decided about a call: by its identifiers, by cause, or by the call that leave was asked for."""
+    """Return all that was said about a call: by its identifiers, by cause, or by the call that leave was asked for."""
     seqs: set[int] = set()
     for request in asked:
         seqs.update(log.index.answers(request.seq))

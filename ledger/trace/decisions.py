@@ -72,13 +72,18 @@ def _agree(first: Entry, second: Entry) -> bool:
     if _text(first, "decision") != _text(second, "decision"):
         return False
     deciders = {_text(first, "decider") or "unknown", _text(second, "decider") or "unknown"} - {"unknown"}
-    scopes = {scope for entry in (first, second) if (scope := _text(entry, "scope")) and not _is_concluded(entry, "scope")}
+    scopes = {_text(entry, "scope") for entry in (first, second) if _knows_scope(entry)}
     return len(deciders) < 2 and len(scopes) < 2
+
+
+def _knows_scope(entry: Entry) -> bool:
+    """Say whether a statement's scope is worth comparing: whoever does not know who decided does not know for how long."""
+    return _text(entry, "decider") not in (None, "unknown") and not _is_concluded(entry, "scope")
 
 
 def _worth(entry: Entry) -> tuple[int, int, int, int]:
     known = _text(entry, "decider") not in (None, "unknown")
-    return int(known), int(not _is_concluded(entry, "scope")), len(entry.payloads), -entry.seq
+    return int(known), int(_knows_scope(entry)), len(entry.payloads), -entry.seq
 
 
 def _is_concluded(entry: Entry, member: str) -> bool:

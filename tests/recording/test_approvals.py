@@ -137,7 +137,7 @@ def test_a_decision_by_settings_on_a_request_was_a_hooks_answer(desk: Desk) -> N
     assert [row[3:] for row in desk.decisions()] == [("policy", "hook"), ("policy", "settings")]
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)), ids=str)
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))], ids=str)
 def test_surfaces_agree_in_any_order(desk: Desk, order: tuple[int, ...]) -> None:
     """Hooks before telemetry, between it, or after it: one request, one result, one decision."""
     steps = [
