@@ -96,6 +96,23 @@ def test_an_agents_hook_loads_the_standard_library_and_ed25519(sandbox: Sandbox,
     assert count_records(repo, sandbox) == 5
 
 
+@pytest.mark.parametrize(
+    ("agent", "path"), [("codex", ".codex/sessions/2026/11/22/rollout-x.jsonl"), ("claude-code", ".claude/projects/-x/s.jsonl")]
+)
+def test_a_hook_with_a_transcript_keeps_to_the_list(sandbox: Sandbox, repo: Path, agent: str, path: str) -> None:
+    """Reading what the agent wrote of itself takes JSON and files; telemetry, decisions and grants are not loaded for a call."""
+    transcript = sandbox.root / path
+    transcript.parent.mkdir(parents=True)
+    transcript.write_text('{"type":"session_meta","payload":{"id":"s"}}\n{"type":"user","sessionId":"s"}\n')
+    for name in ("PreToolUse", "PostToolUse", "Stop"):
+        names = loaded(sandbox, repo, agent, data=event(repo, name, tool_response="ok", transcript_path=str(transcript)))
+        assert outer(names) - STANDARD - ED25519 == set(), f"{name} loads something new"
+        assert {each for each in names if each in NEVER} == set()
+        mine = {each for each in names if each.startswith(("ledger.agents", "ledger.recording"))}
+        assert not mine & {"ledger.agents.telemetry", "ledger.agents.codex_otel", "ledger.agents.otel"}
+        assert name == "Stop" or "ledger.recording.grants" not in mine
+
+
 @pytest.mark.parametrize("words", [("git", "post-commit"), ("git", "post-merge"), ("git", "post-rewrite", "amend")])
 def test_a_git_hook_loads_no_more(sandbox: Sandbox, repo: Path, words: tuple[str, ...]) -> None:
     """Recording a commit starts git by hand, for importing subprocess would cost 5 ms."""

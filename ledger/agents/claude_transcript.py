@@ -33,7 +33,7 @@ _MAX_INPUT = 4000
 _AGENT = {"type": "agent", "name": NAME}
 _FILE = "agent-file"
 _WANTED = ("user", "assistant", "permission-mode", "attachment", "system")
-_VIOLATION = re.compile(r"deny network-outbound ([^\s:]{1,255})(?::([0-9]{1,5}))?(?: \(([^)\n]{1,100})\))?")
+_VIOLATION = r"deny network-outbound ([^\s:]{1,255})(?::([0-9]{1,5}))?(?: \(([^)\n]{1,100})\))?"
 
 
 def is_wanted(start: bytes) -> bool:
@@ -274,7 +274,7 @@ def _violations(text: str, call: str, turn: str | None, state: dict[str, Any]) -
         return []
     facts = []
     told = text.partition("<sandbox_violations>")[2][:20_000]
-    for found in list(dict.fromkeys(match.groups() for match in _VIOLATION.finditer(told)))[:50]:
+    for found in list(dict.fromkeys(match.groups() for match in re.finditer(_VIOLATION, told)))[:50]:
         host, port, why = found
         body: dict[str, Any] = {"host": host, "decision": "denied", "source": "sandbox"}
         if port:

@@ -33,6 +33,23 @@ _SHELL_PATCH = r"(?ms)\b(?:apply_patch|applypatch)\b[^\n]*\n(\*\*\* Begin Patch\
 _CHANGE_OF_FOLDER = r"""\s*cd\s+(?:'([^']+)'|"([^"$`\\]+)"|([^\s'"$`\\;&|<>()~*?]+))\s*&&\s*(?:apply_patch|applypatch)\b"""
 
 
+_TOOLS = {"exec_command": "Bash", "shell": "Bash", "local_shell": "Bash"}
+
+
+def tool_of(name: str, namespace: str | None) -> dict[str, str]:
+    """Return the body members {tool, mcp_server?, mcp_tool?}, spelled as the hooks spell them.
+
+    >>> tool_of("lookup", "mcp__tickets")
+    {'tool': 'mcp__tickets__lookup', 'mcp_server': 'tickets', 'mcp_tool': 'lookup'}
+    >>> tool_of("exec_command", "functions")
+    {'tool': 'Bash'}
+    """
+    if namespace and namespace.startswith("mcp__"):
+        server = namespace.removeprefix("mcp__")
+        return {"tool": f"{namespace}__{name}", "mcp_server": server, "mcp_tool": name} if server else {"tool": name}
+    return {"tool": _TOOLS.get(name, name)}
+
+
 def translate(event: Any) -> Observation:
     """Return what one native event of Codex means. Raises FormatError when it cannot be understood."""
     read = Event(event, _DIALECT)

@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ledger.agents import telemetry
+from ledger.agents.codex import tool_of
 from ledger.agents.decisions import codex_decision, decided
 from ledger.core.fact import Fact, Observation
 
 NAME = "codex"
 _AGENT = {"type": "agent", "name": NAME}
-_TOOLS = {"exec_command": "Bash", "shell": "Bash", "local_shell": "Bash"}
 
 
 def translate(event: str, attributes: Mapping[str, Any], body: Any, at_ms: int) -> Observation | None:
@@ -34,20 +34,6 @@ def translate(event: str, attributes: Mapping[str, Any], body: Any, at_ms: int) 
         return None
     facts = translation(attributes, session, at_ms)
     return Observation(tuple(facts)) if facts else None
-
-
-def tool_of(name: str, namespace: str | None) -> dict[str, str]:
-    """Return the body members {tool, mcp_server?, mcp_tool?}, spelled as the hooks spell them.
-
-    >>> tool_of("lookup", "mcp__tickets")
-    {'tool': 'mcp__tickets__lookup', 'mcp_server': 'tickets', 'mcp_tool': 'lookup'}
-    >>> tool_of("exec_command", "functions")
-    {'tool': 'Bash'}
-    """
-    if namespace and namespace.startswith("mcp__"):
-        server = namespace.removeprefix("mcp__")
-        return {"tool": f"{namespace}__{name}", "mcp_server": server, "mcp_tool": name} if server else {"tool": name}
-    return {"tool": _TOOLS.get(name, name)}
 
 
 def _tool(attributes: Mapping[str, Any]) -> dict[str, str]:

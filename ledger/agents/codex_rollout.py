@@ -23,8 +23,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ledger.agents.codex_otel import tool_of
-from ledger.agents.decisions import Verdict, codex_decision, decided
+from ledger.agents.codex import tool_of
 from ledger.core.canonical import MAX_INTEGER
 from ledger.core.fact import Fact, PayloadData
 from ledger.core.text import clean_text, clean_value
@@ -189,6 +188,8 @@ def _task_complete(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -
 
 def _review(message: Any, state: dict[str, Any], at_ms: int) -> Fact | None:
     """Return the decision that a reviewer's last message is. Which call it is about the recorder infers: it does not say."""
+    from ledger.agents.decisions import codex_decision, decided
+
     try:
         said = json.loads(message)
     except (TypeError, ValueError, RecursionError):
@@ -418,18 +419,20 @@ def _user_shell(item: dict[str, Any], call: str, state: dict[str, Any]) -> list[
     ]
 
 
+# Patterns are compiled where they are used: most hooks need none.
 # What the model was told of a call that did not run, and what that says of it.
-_REFUSALS: tuple[tuple[str, str, Verdict | None], ...] = (
-    ("Command blocked by PreToolUse hook", "denied", Verdict("denied", "once", "policy", "hook", _FILE)),
-    ("This action was rejected due to unacceptable risk", "denied", Verdict("denied", "once", "auto-review", "review", _FILE)),
-    ("rejected by user", "denied", Verdict("denied", "once", "human", "answer", _FILE)),
-    ("rejected: blocked by policy", "denied", Verdict("denied", "once", "policy", "rule", _FILE)),
-    ("approval policy is Never", "denied", Verdict("denied", "once", "policy", "mode", _FILE)),
-    ("aborted by user", "cancelled", Verdict("cancelled", "once", "human", "interrupt", _FILE)),
-    ("Rejected(", "denied", Verdict("denied", "once", "unknown", "unknown", _FILE)),
+# (words, outcome, (decision, decider, grounds))
+_REFUSALS = (
+    ("Command blocked by PreToolUse hook", "denied", ("denied", "policy", "hook")),
+    ("This action was rejected due to unacceptable risk", "denied", ("denied", "auto-review", "review")),
+    ("rejected by user", "denied", ("denied", "human", "answer")),
+    ("rejected: blocked by policy", "denied", ("denied", "policy", "rule")),
+    ("approval policy is Never", "denied", ("denied", "policy", "mode")),
+    ("aborted by user", "cancelled", ("cancelled", "human", "interrupt")),
+    ("Rejected(", "denied", ("denied", "unknown", "unknown")),
 )
-_NETWORK = re.compile(r'Network access to \\?"([^"\\\s]{1,255})\\?" was blocked(?:: ([^"}]{0,200}))?')
-_EXITED = re.compile(r"(?:Process exited with code|Exit code:) (0|-?[1-9][0-9]{0,9})\n")
+_NETWORK = r'Network access to \\?"([^"\\\s]{1,255})\\?" was blocked(?:: ([^"}]{0,200}))?'
+_EXITED = r"(?:Process exited with code|Exit code:) (0|-?[1-9][0-9]{0,9})\n"
 
 
 def _output(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fact]:
@@ -444,9 +447,9 @@ def _output(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[
     turn = asked.get("turn") or _turn_of(payload, state)
     outcome, verdict = _refusal(head) if ended is None else (None, None)
     if ended is not None and ended.get("outcome") == "cancelled":
-        verdict = Verdict("cancelled", "once", "human", "answer", _FILE)
-    blocked = _NETWORK.search(head) if head.startswith("exec_command failed") else None
-    exited = _EXITED.search(head[:400])
+        verdict = ("cancelled", "human", "answer")
+    blocked = re.search(_NETWORK, head) if head.startswith("exec_command failed") else None
+    exited = re.search(_EXITED, head[:400])
     body: dict[str, Any] = {name: asked[name] for name in ("tool", "mcp_server", "mcp_tool") if name in asked}
     body.setdefault("tool", "unknown")
     body["outcome"] = outcome or "unknown"
@@ -488,19 +491,26 @@ def _output(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[
     )
     facts = [requested._replace(body={**requested.body, **subagent}), finished]
     if verdict is not None:
-        # An interrupted call was decided about only if leave had been asked for: the recorder knows.
-        # The screen's "No" is its Escape.
-        more: dict[str, Any] = {"if_asked": True, "alike": ["no", "escape"]} if verdict.grounds == "interrupt" else {}
-        verdict = verdict._replace(inferred=("decision", "scope", "decider", "grounds"))
-        facts.insert(1, decided(verdict, session=state.get("session"), turn=turn, call=call, more=more))
+        facts.insert(1, _decide(verdict, state, turn, call))
     if blocked:
         facts.append(_network_denied(blocked, state, turn, call))
-    if exited and int(exited[1]) and (not ended or "duration_ms" not in ended) and _SANDBOX.search(text[-2000:]):
+    if exited and int(exited[1]) and (not ended or "duration_ms" not in ended) and re.search(_SANDBOX, text[-2000:]):
         facts.append(_hit(body["tool"], int(exited[1]), state, turn, call))
     return facts
 
 
-_SANDBOX = re.compile(r"Read-only file system|Operation not permitted|Permission denied|bwrap|sandbox|seccomp")
+_SANDBOX = r"Read-only file system|Operation not permitted|Permission denied|bwrap|sandbox|seccomp"
+
+
+def _decide(verdict: tuple[str, str, str], state: dict[str, Any], turn: str | None, call: str) -> Fact:
+    """Return the decision that a refusal gives away."""
+    from ledger.agents.decisions import Verdict, decided  # most calls are not refused
+
+    decision, decider, grounds = verdict
+    # An interrupted call was decided about only if leave had been asked for: the recorder knows. The screen's "No" is its Escape.
+    more: dict[str, Any] = {"if_asked": True, "alike": ["no", "escape"]} if grounds == "interrupt" else {}
+    concluded = Verdict(decision, "once", decider, grounds, _FILE, inferred=("decision", "scope", "decider", "grounds"))
+    return decided(concluded, session=state.get("session"), turn=turn, call=call, more=more)
 
 
 def _hit(tool: str, exit_code: int, state: dict[str, Any], turn: str | None, call: str) -> Fact:
@@ -521,7 +531,7 @@ def _network_denied(found: re.Match[str], state: dict[str, Any], turn: str | Non
     return fact._replace(answers="call")
 
 
-_TIMED = re.compile(r"Wall time: [0-9.]+ seconds\n")
+_TIMED = r"Wall time: [0-9.]+ seconds\n"
 _TOLD = (
     "Command blocked by PreToolUse hook",
     "This action was rejected",
@@ -534,12 +544,12 @@ _TOLD = (
 )
 
 
-def _refusal(text: str) -> tuple[str | None, Verdict | None]:
+def _refusal(text: str) -> tuple[str | None, tuple[str, str, str] | None]:
     """Return the outcome and the decision that a refused call's output gives away.
 
     What a tool printed comes behind a line `Output:`, so its own words never stand where Codex's do.
     """
-    told = text[found.end() :] if (found := _TIMED.match(text)) else text
+    told = text[found.end() :] if (found := re.match(_TIMED, text)) else text
     if not told.startswith(_TOLD):
         return None, None
     for words, outcome, verdict in _REFUSALS:
@@ -583,6 +593,8 @@ def _message(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list
         "Approved command prefix saved"
     ):
         return []
+    from ledger.agents.decisions import Verdict, decided
+
     call, turn = state.pop("amendable")
     verdict = Verdict("approved", "always", "human", "answer", _FILE, inferred=("scope", "decider", "grounds"))
     return [decided(verdict, session=state.get("session"), turn=turn, call=call, payloads={"rule": _words(text)})]
@@ -617,18 +629,21 @@ def _dump(value: Any) -> bytes:
 
 def _time(stamp: Any) -> int | None:
     """Return the milliseconds since 1970 of `2026-11-22T16:22:53.663Z`, or None."""
-    found = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z", stamp) if type(stamp) is str else None
-    if found is None:
+    if type(stamp) is not str or not (20 <= len(stamp) <= 30 and stamp.isascii() and stamp[-1] == "Z" and stamp[10] == "T"):
         return None
-    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
-    if not (1970 <= year <= 9999 and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+    digits = stamp[:4] + stamp[5:7] + stamp[8:10] + stamp[11:13] + stamp[14:16] + stamp[17:19] + (stamp[20:-1] or "0")
+    if not digits.isdigit():
+        return None
+    year, month, day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
+    hour, minute, second = int(digits[8:10]), int(digits[10:12]), int(digits[12:14])
+    if not (year >= 1970 and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
         return None
     # Days from civil, with March as the first month, so that a leap day comes last (proleptic Gregorian).
     shifted = year - (month <= 2)
     era, of_era = divmod(shifted, 400)
     of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
     days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    return ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + int(((found[7] or "") + "000")[:3])
+    return ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + int((stamp[20:-1] + "000")[:3])
 
 
 _TRANSLATIONS: dict[str, Callable[[dict[str, Any], dict[str, Any], int], list[Fact]]] = {

@@ -15,7 +15,6 @@ import hashlib
 import json
 from typing import Any
 
-from ledger.agents.decisions import decider_actor
 from ledger.core.fact import Fact
 from ledger.recording.writer import Writer
 
@@ -47,6 +46,8 @@ def place(writer: Writer, agent: str, fact: Fact) -> Fact:
 
 def derive(writer: Writer, agent: str, fact: Fact) -> Fact | None:
     """Return a decision as it is recorded, or None where it decides nothing after all."""
+    from ledger.agents.decisions import decider_actor  # most events decide nothing
+
     body, session, call = dict(fact.body), fact.session or "", fact.call or ""
     asked = _seq(writer, "asked", agent, session, call) if call else None
     if body.pop("if_asked", False) and asked is None:

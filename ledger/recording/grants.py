@@ -23,7 +23,6 @@ from ledger.store.state import read_regular_file
 _MAX_FILE = 256 << 10
 _MAX_FILES = 50
 _MEMBERS = ("permissions", "sandbox", "disableAllHooks", "allowManagedHooksOnly", "defaultMode")
-WATCHED = frozenset({"SessionStart", "UserPromptSubmit", "Stop", "SessionEnd", "Interrupt"})
 
 
 class Grants(NamedTuple):

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.core.fact import Fact, Observation, PayloadData
 from ledger.errors import FormatError
-from ledger.recording import grants
 from ledger.recording.facts import Setting, note_gap, record_observation
 from ledger.recording.writer import Writer
 
@@ -42,6 +41,7 @@ _MAX_BLOCKS = 16  # looked at again in one hook
 _RECENT_MS = 3600 * 1000
 _ENDS = frozenset({"Stop", "SessionEnd", "Interrupt", "StopFailure", "SubagentStop"})
 
+_WATCHED = frozenset({"SessionStart", "UserPromptSubmit", "Stop", "SessionEnd", "Interrupt"})  # when standing grants are looked at
 _UNFIT = (ValueError, KeyError, TypeError, RecursionError, AttributeError, FormatError)
 
 _TABLE = """CREATE TABLE IF NOT EXISTS transcript (
@@ -428,7 +428,9 @@ def record_with_transcript(writer: Writer, native: Mapping[str, Any], seen: Obse
         save(writer, reading)
     if not first:
         record_observation(writer, seen, setting)
-    if agent is not None and native.get("hook_event_name") in grants.WATCHED:
+    if agent is not None and native.get("hook_event_name") in _WATCHED:
+        from ledger.recording import grants  # not on every call
+
         place = find_place(native.get("transcript_path"), agent)
         if place is not None:
             session = seen.facts[0].session if seen.facts else None
