@@ -145,7 +145,7 @@ def _call_of(event: Event, item: dict[str, Any]) -> Event:
 
 
 def _batched(event: Event) -> list[Fact]:
-    outcome = _infer_outcome(event.member("tool_response"))
+    outcome = infer_outcome(event.member("tool_response"))
     mark = {"event": event.name}
     basis = {"basis": {"outcome": "inferred"}}
     requested = common.request_call(event, mark)
@@ -153,8 +153,8 @@ def _batched(event: Event) -> list[Fact]:
     return [requested, finished, *_plan(event, mark if outcome == "unknown" else {**mark, "outcome": outcome, **basis})]
 
 
-def _infer_outcome(response: Any) -> str:
-    """Return the outcome that the text of a batch's response gives away."""
+def infer_outcome(response: Any) -> str:
+    """Return the outcome that the text of a call's response gives away."""
     if type(response) is not str:
         return "unknown"
     if any(response.startswith(start) and part in response for start, part in _DENIALS):

@@ -19,9 +19,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ledger.agents.codex_rollout import Said, _clean, _text, _time, _words
+from ledger.agents.claude_code import infer_outcome
 from ledger.agents.common import split_mcp
 from ledger.agents.decisions import Verdict, claude_decision, decided
+from ledger.agents.lines import Said, clean, parse_time, read_text, words
 from ledger.core.fact import Fact, PayloadData
 from ledger.core.text import clean_text
 
@@ -48,7 +49,7 @@ def is_ours(name: str) -> bool:
 
 def translate(line: Any, state: dict[str, Any]) -> list[Said]:
     """Return the facts of one line, and note in `state` what later lines need. A line of an unknown kind says nothing."""
-    kind = _text(line, "type") if type(line) is dict else None
+    kind = read_text(line, "type") if type(line) is dict else None
     if kind not in _WANTED:
         return []
     _note_session(line, state)
@@ -69,7 +70,7 @@ def translate(line: Any, state: dict[str, Any]) -> list[Said]:
         facts += _mode(line, state)
     elif kind == "attachment":
         facts += _hook_health(line, state)
-    at_ms = _time(line.get("timestamp"))
+    at_ms = parse_time(line.get("timestamp"))
     return [Said(fact, at_ms) for fact in facts]
 
 
@@ -101,16 +102,16 @@ def join(said: Said, state: Mapping[str, Any]) -> Said:
 
 def _note_session(line: dict[str, Any], state: dict[str, Any]) -> None:
     for member, name in (("session", "sessionId"), ("version", "version")):
-        if member not in state and (found := _text(line, name)):
+        if member not in state and (found := read_text(line, name)):
             state[member] = found
-    if line.get("isSidechain") is True and "sub" not in state and (agent := _text(line, "agentId")):
+    if line.get("isSidechain") is True and "sub" not in state and (agent := read_text(line, "agentId")):
         state["sub"] = agent
 
 
 def _note_calls(content: Any, state: dict[str, Any]) -> None:
     calls = state.setdefault("calls", {})
     for part in content if type(content) is list else []:
-        call, name = _text(part, "id"), _text(part, "name")
+        call, name = read_text(part, "id"), read_text(part, "name")
         if type(part) is dict and part.get("type") == "tool_use" and call and name:
             calls[call] = {"tool": name, **split_mcp(name)}
             given = json.dumps(part.get("input"), ensure_ascii=False)
@@ -129,7 +130,7 @@ def _who(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _prompt(line: dict[str, Any], content: Any, state: dict[str, Any]) -> list[Fact]:
     """Return where a prompt came from, or the command that a person typed for the shell."""
-    turn = _text(line, "promptId")
+    turn = read_text(line, "promptId")
     if line.get("isMeta") is True or state.get("sub"):
         return []
     if type(content) is str and content.startswith("<bash-input>"):
@@ -138,9 +139,9 @@ def _prompt(line: dict[str, Any], content: Any, state: dict[str, Any]) -> list[F
         return _typed_result(content, turn, state)
     origin = line.get("origin")
     said = {
-        "prompt_source": _text(line, "promptSource", 64),
-        "turn_origin": _text(line, "turnOrigin", 64),
-        "origin_kind": _text(origin, "kind", 64),
+        "prompt_source": read_text(line, "promptSource", 64),
+        "turn_origin": read_text(line, "turnOrigin", 64),
+        "origin_kind": read_text(origin, "kind", 64),
     }
     told: dict[str, Any] = {name: value for name, value in said.items() if value}
     if turn is None or not told.keys() & {"prompt_source", "origin_kind"}:
@@ -153,11 +154,9 @@ def _prompt(line: dict[str, Any], content: Any, state: dict[str, Any]) -> list[F
     body["basis"] = {**dict.fromkeys(body, _FILE), "actor": _FILE}
     actor = {"type": "human"} if human else _AGENT if "origin" in body else {"type": "unknown"}
     text = _content_text(content)
-    payloads = {"prompt": _words(text)} if text else {}
+    payloads = {"prompt": words(text)} if text else {}
     return [
-        Fact(
-            "prompt.submitted", actor, _clean(body), state.get("session"), turn, payloads=payloads, once=f"prompt.submitted:{turn}"
-        )
+        Fact("prompt.submitted", actor, clean(body), state.get("session"), turn, payloads=payloads, once=f"prompt.submitted:{turn}")
     ]
 
 
@@ -176,7 +175,7 @@ def _typed_result(content: str, turn: str | None, state: dict[str, Any]) -> list
     body["basis"] = {**dict.fromkeys(body, _FILE), "outcome": "inferred"}
     name = f"user-shell:{turn}"
     fact = Fact(
-        "tool.finished", {"type": "tool", "name": "Bash"}, body, state.get("session"), turn, name, {"output": _words(content)}
+        "tool.finished", {"type": "tool", "name": "Bash"}, body, state.get("session"), turn, name, {"output": words(content)}
     )
     return [fact._replace(once=f"tool.finished:{name}", answers="call")]
 
@@ -186,14 +185,14 @@ def _typed_result(content: str, turn: str | None, state: dict[str, Any]) -> list
 
 def _result(line: dict[str, Any], part: dict[str, Any], state: dict[str, Any]) -> list[Fact]:
     """Return a call's result and decision: the recorder keeps what no hook had said."""
-    call = _text(part, "tool_use_id")
+    call = read_text(part, "tool_use_id")
     if call is None:
         return []
     noted = dict(state.get("calls", {}).pop(call, {}))
     given = noted.pop("input", None)
-    session, turn = state.get("session"), _text(line, "promptId")
+    session, turn = state.get("session"), read_text(line, "promptId")
     tool = {"tool": "unknown", **noted, **_who(state)}
-    said, denial = line.get("permissionDecision"), _text(line, "toolDenialKind")
+    said, denial = line.get("permissionDecision"), read_text(line, "toolDenialKind")
     text = _content_text(part.get("content"))
     outcome, inferred = _outcome(line, part, said, denial, text)
     basis = {**dict.fromkeys(tool, _FILE), "outcome": "inferred" if inferred else _FILE}
@@ -206,12 +205,12 @@ def _result(line: dict[str, Any], part: dict[str, Any], state: dict[str, Any]) -
         kind="tool.finished",
         actor={"type": "tool", "name": tool["tool"]},
         body={**body, "basis": basis},
-        payloads={"output": _words(text)} if text else {},
+        payloads={"output": words(text)} if text else {},
         once=f"tool.finished:{call}",
         answers="call",
     )
     facts = [requested._replace(once=f"tool.requested:{call}")]
-    verdict = _verdict(said, denial)
+    verdict = _verdict(said, denial) or (_told(text) if outcome == "denied" else None)
     if verdict is not None:
         more: dict[str, Any] = {**tool, **_rule(said)}
         if verdict.decision == "denied" and verdict.decider == "human":
@@ -229,14 +228,14 @@ def _outcome(line: dict[str, Any], part: dict[str, Any], said: Any, denial: str 
     if type(result) is dict and result.get("interrupted") is True:
         return "cancelled", False
     if part.get("is_error") is True:
-        return ("denied" if text.startswith("The user doesn't want to ") else "failed"), True
+        return ("denied" if infer_outcome(text) == "denied" else "failed"), True
     return "finished", True
 
 
 def _verdict(said: Any, denial: str | None) -> Verdict | None:
-    if type(said) is dict and (decision := _text(said, "decision", 64)):
-        grant, reason = _text(said, "grantScope", 64), _text(said, "reasonType", 64)
-        verdict = claude_decision(decision, _text(said, "source", 64), _FILE, grant=grant, reason=reason)
+    if type(said) is dict and (decision := read_text(said, "decision", 64)):
+        grant, reason = read_text(said, "grantScope", 64), read_text(said, "reasonType", 64)
+        verdict = claude_decision(decision, read_text(said, "source", 64), _FILE, grant=grant, reason=reason)
         if verdict.decision == "denied" and verdict.decider == "policy" and denial == "user-rejected":
             # Nobody was there to ask, whatever the label says; a rule that wants somebody asked is why.
             verdict = verdict._replace(grounds="none", native={**verdict.native, "denial": denial})
@@ -248,9 +247,24 @@ def _verdict(said: Any, denial: str | None) -> Verdict | None:
     return None
 
 
+_REFUSALS = (
+    ("Permission ", "policy", "rule"),
+    ("Claude requested permission", "policy", "none"),
+    ("The user ", "unknown", "unknown"),
+)
+
+
+def _told(text: str) -> Verdict | None:
+    """Return the decision that a refusal's text gives away, for versions that say no more."""
+    for start, decider, grounds in _REFUSALS:
+        if text.startswith(start):
+            return Verdict("denied", "once", decider, grounds, _FILE, {}, ("decision", "scope", "decider", "grounds"))
+    return None
+
+
 def _rule(said: Any) -> dict[str, str]:
     """Return where the rule that decided stands, as far as the transcript says."""
-    found = {"rule_source": _text(said, "ruleSource", 64), "reason": _text(said, "reasonCode", 128)}
+    found = {"rule_source": read_text(said, "ruleSource", 64), "reason": read_text(said, "reasonCode", 128)}
     return {name: value for name, value in found.items() if value and value != "unknown"}
 
 
@@ -292,7 +306,7 @@ def _violations(text: str, call: str, turn: str | None, state: dict[str, Any]) -
 
 def _mode(line: dict[str, Any], state: dict[str, Any]) -> list[Fact]:
     """Return that a person switched what needs leave: no hook tells of it."""
-    mode = _text(line, "permissionMode", 64)
+    mode = read_text(line, "permissionMode", 64)
     before, state["mode"] = state.get("mode"), mode
     if mode is None or before in (None, mode):
         return []
@@ -306,16 +320,16 @@ def _hook_health(line: dict[str, Any], state: dict[str, Any]) -> list[Fact]:
     told = line.get("attachment")
     if type(told) is not dict:
         return []
-    kind = _text(told, "type")
+    kind = read_text(told, "type")
     if kind not in ("hook_cancelled", "hook_non_blocking_error") or "ledger.hook" not in str(told.get("command", ""))[:4096]:
         return []
     body: dict[str, Any] = {"reason": "hook-failed", "count": 1, "size": 0, "why": kind}
-    if event := _text(told, "hookEvent") or _text(told, "hookName"):
+    if event := read_text(told, "hookEvent") or read_text(told, "hookName"):
         body["event"] = event
     if told.get("timedOut") is True:
         body["timed_out"] = True
     body["basis"] = dict.fromkeys(body, _FILE)
-    call = _text(told, "toolUseID")
+    call = read_text(told, "toolUseID")
     return [Fact("gap.noted", {"type": "recorder", "name": "ledger"}, body, state.get("session"), call=call)]
 
 

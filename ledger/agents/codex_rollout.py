@@ -21,17 +21,17 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ledger.agents.codex import tool_of
+from ledger.agents.lines import MAX_TEXT, Said, clean, dump, parse_time, read_text, words
 from ledger.core.canonical import MAX_INTEGER
 from ledger.core.fact import Fact, PayloadData
-from ledger.core.text import clean_text, clean_value
+from ledger.core.text import clean_text
 
 NAME = "codex"
 FOLDERS = ("sessions", "archived_sessions")
 
-_MAX_TEXT = 512
 _MAX_CALLS = 100
 _MAX_OPEN = 40  # calls without an output, each with its arguments
 _MAX_ARGUMENTS = 4000
@@ -45,13 +45,6 @@ _SKIPPED = (
     b'"payload":{"type":"reasoning"',
     b'"payload":{"type":"token_count"',
 )
-
-
-class Said(NamedTuple):
-    """A fact, and when the line says that it happened (milliseconds since 1970, or None)."""
-
-    fact: Fact
-    at_ms: int | None
 
 
 def is_wanted(start: bytes) -> bool:
@@ -68,12 +61,12 @@ def translate(line: Any, state: dict[str, Any]) -> list[Said]:
     """Return the facts of one line, and note in `state` what later lines need. A line of an unknown kind says nothing."""
     if type(line) is not dict or type(line.get("payload")) is not dict:
         return []
-    payload, kind = line["payload"], _text(line, "type")
-    inner = _text(payload, "type") if kind in ("response_item", "event_msg") else None
+    payload, kind = line["payload"], read_text(line, "type")
+    inner = read_text(payload, "type") if kind in ("response_item", "event_msg") else None
     translation = _TRANSLATIONS.get(inner or kind or "")
     if translation is None:
         return []
-    at_ms = _time(line.get("timestamp"))
+    at_ms = parse_time(line.get("timestamp"))
     return [Said(fact, at_ms) for fact in translation(payload, state, at_ms or 0)]
 
 
@@ -109,7 +102,7 @@ def beside(path: str, state: dict[str, Any], names: Callable[[str], list[str]], 
         if name > own and is_ours(name) and name not in known:
             line = first(f"{folder}/{name}")
             payload = line.get("payload") if type(line) is dict else None
-            mine = _text(payload, "session_id") == state.get("session") and _text(payload, "id") != state.get("thread")
+            mine = read_text(payload, "session_id") == state.get("session") and read_text(payload, "id") != state.get("thread")
             known[name] = bool(mine and state.get("session"))
     while len(known) > _MAX_BESIDE:
         del known[next(iter(known))]
@@ -133,24 +126,24 @@ def join(said: Said, state: Mapping[str, Any]) -> Said:
 
 
 def _meta(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fact]:
-    thread, session = _text(payload, "id"), _text(payload, "session_id")
+    thread, session = read_text(payload, "id"), read_text(payload, "session_id")
     if thread is None or state.get("thread") == thread:
         return []
     source = payload.get("source")
-    kind = _text(payload, "thread_source")
+    kind = read_text(payload, "thread_source")
     git = payload.get("git") if type(payload.get("git")) is dict else {}
     state |= {"thread": thread, "session": session or thread}
     said = {
-        "agent_version": _text(payload, "cli_version"),
-        "entrypoint": _text(payload, "originator"),
-        "base_commit": _text(git, "commit_hash"),
+        "agent_version": read_text(payload, "cli_version"),
+        "entrypoint": read_text(payload, "originator"),
+        "base_commit": read_text(git, "commit_hash"),
     }
     state |= {name: value for name, value in said.items() if value}
-    parent = _text(payload, "parent_thread_id")
+    parent = read_text(payload, "parent_thread_id")
     if parent is None and type(source) is not dict and session in (None, thread):
         return []
     subagent = source.get("subagent") if type(source) is dict else None
-    other = _text(subagent, "other") if type(subagent) is dict else None
+    other = read_text(subagent, "other") if type(subagent) is dict else None
     state["sub"] = other or ("guardian" if kind == "guardian_review" else "subagent")
     state["parent"] = parent or session
     body = {
@@ -163,14 +156,14 @@ def _meta(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fa
 
 
 def _task_started(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fact]:
-    turn = _text(payload, "turn_id")
+    turn = read_text(payload, "turn_id")
     attribution = payload.get("turn_attribution")
     if turn is not None:
         state["turn"] = turn
     if type(attribution) is dict:
-        state["trigger"] = _text(attribution, "turn_trigger")
-        state["root_turn"] = _text(attribution, "root_turn_id")
-        state["parent_turn"] = _text(attribution, "parent_turn_id")
+        state["trigger"] = read_text(attribution, "turn_trigger")
+        state["root_turn"] = read_text(attribution, "root_turn_id")
+        state["parent_turn"] = read_text(attribution, "parent_turn_id")
     return []
 
 
@@ -178,9 +171,9 @@ def _task_complete(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -
     message = payload.get("last_agent_message")
     if not state.get("sub"):
         return []
-    payloads = {"message": _words(message)} if type(message) is str and message else {}
+    payloads = {"message": words(message)} if type(message) is str and message else {}
     body = {"subagent": state.get("thread"), "subagent_type": state["sub"], "basis": {"subagent": _FILE, "subagent_type": _FILE}}
-    once = f"subagent.ended:{state.get('thread')}:{_text(payload, 'turn_id')}"
+    once = f"subagent.ended:{state.get('thread')}:{read_text(payload, 'turn_id')}"
     ended = Fact("subagent.ended", _AGENT, body, state.get("session"), payloads=payloads, once=once)
     review = _review(message, state, at_ms) if state["sub"] == "guardian" else None
     return [ended, review] if review else [ended]
@@ -194,40 +187,40 @@ def _review(message: Any, state: dict[str, Any], at_ms: int) -> Fact | None:
         said = json.loads(message)
     except (TypeError, ValueError, RecursionError):
         return None
-    word = {"allow": "approved", "deny": "denied"}.get(_text(said, "outcome") or "") if type(said) is dict else None
+    word = {"allow": "approved", "deny": "denied"}.get(read_text(said, "outcome") or "") if type(said) is dict else None
     if word is None:
         return None
     verdict = codex_decision(word, "AutomatedReviewer", _FILE)._replace(native={"outcome": str(said["outcome"])})
     more = {name: said[name][:64] for name in ("risk_level", "user_authorization") if type(said.get(name)) is str}
     rationale = said.get("rationale")
-    payloads = {"rationale": _words(rationale)} if type(rationale) is str and rationale else {}
+    payloads = {"rationale": words(rationale)} if type(rationale) is str and rationale else {}
     more["review"] = state.get("thread")
     return decided(
-        verdict, session=state.get("session"), turn=state.get("parent_turn"), call=None, more=_clean(more), payloads=payloads
+        verdict, session=state.get("session"), turn=state.get("parent_turn"), call=None, more=clean(more), payloads=payloads
     )
 
 
 def _turn_context(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fact]:
     """Return the sandbox of a turn, where it is another than before. Paths are named from where the agent stands."""
-    if turn := _text(payload, "turn_id"):
+    if turn := read_text(payload, "turn_id"):
         state["turn"] = turn
     profile, policy = payload.get("permission_profile"), payload.get("sandbox_policy")
-    cwd = _text(payload, "cwd", 4096) or ""
-    members: dict[str, Any] = {"mode": _text(policy, "type") if type(policy) is dict else None}
-    members |= {name: _text(payload, name) for name in ("approval_policy", "approvals_reviewer")}
+    cwd = read_text(payload, "cwd", 4096) or ""
+    members: dict[str, Any] = {"mode": read_text(policy, "type") if type(policy) is dict else None}
+    members |= {name: read_text(payload, name) for name in ("approval_policy", "approvals_reviewer")}
     if type(profile) is dict:
-        members["mode"] = members["mode"] or _text(profile, "type")
+        members["mode"] = members["mode"] or read_text(profile, "type")
         members |= _bounds(profile.get("file_system"), cwd)
         members["network"] = _network(profile.get("network"), payload.get("network"))
     elif type(policy) is dict:
         members["network"] = "enabled" if policy.get("network_access") is True else "restricted"
     body = {name: value for name, value in members.items() if value not in (None, [])}
     if type(payload.get("active_permission_profile")) is str:
-        body["profile"] = payload["active_permission_profile"][:_MAX_TEXT]
+        body["profile"] = payload["active_permission_profile"][:MAX_TEXT]
     if state.get("sub"):
         body["subagent"], body["subagent_type"] = state.get("thread"), state["sub"]
     state["reviewer"] = body.get("approvals_reviewer")
-    digest = hashlib.sha256(_dump(body)).hexdigest()
+    digest = hashlib.sha256(dump(body)).hexdigest()
     if not body or state.get("bounds") == digest:
         return []
     first = "bounds" not in state and not state.get("sub")
@@ -236,9 +229,9 @@ def _turn_context(payload: dict[str, Any], state: dict[str, Any], at_ms: int) ->
     native = {
         name: payload.get(name) for name in ("permission_profile", "sandbox_policy", "network") if payload.get(name) is not None
     }
-    payloads = {"policy": PayloadData(_dump(native), "application/json")} if native else {}
+    payloads = {"policy": PayloadData(dump(native), "application/json")} if native else {}
     name = f"first:{state.get('session')}" if first else f"{state.get('thread')}:{state.get('turn')}:{digest}"
-    fact = Fact("boundary.declared", _AGENT, _clean(body), state.get("session"), state.get("turn"), payloads=payloads)
+    fact = Fact("boundary.declared", _AGENT, clean(body), state.get("session"), state.get("turn"), payloads=payloads)
     return [fact._replace(once=f"boundary.declared:rollout:{name}")]
 
 
@@ -264,9 +257,9 @@ def _place(path: Any, cwd: str) -> str | None:
     if type(path) is not dict:
         return None
     if type(path.get("value")) is dict:
-        kind = _text(path["value"], "kind")
+        kind = read_text(path["value"], "kind")
         return f":{kind}" if kind else None
-    text = _text(path, "path", 4096) or _text(path, "pattern", 4096)
+    text = read_text(path, "path", 4096) or read_text(path, "pattern", 4096)
     return short_path(text, cwd) if text else None
 
 
@@ -285,19 +278,19 @@ def short_path(path: str, cwd: str) -> str:
 def _network(said: Any, rules: Any) -> Any:
     if type(rules) is dict and rules:
         domains = rules.get("domains")
-        return {"mode": _text(rules, "mode") or str(said), "domains": len(domains) if isinstance(domains, (dict, list)) else 0}
-    return said[:_MAX_TEXT] if type(said) is str else None
+        return {"mode": read_text(rules, "mode") or str(said), "domains": len(domains) if isinstance(domains, (dict, list)) else 0}
+    return said[:MAX_TEXT] if type(said) is str else None
 
 
 # Calls
 
 
 def _call(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fact]:
-    call, name = _text(payload, "call_id"), _text(payload, "name")
+    call, name = read_text(payload, "call_id"), read_text(payload, "name")
     if call is None or name is None:
         return []
     turn = _turn_of(payload, state)
-    noted: dict[str, Any] = {**tool_of(name, _text(payload, "namespace")), "turn": turn, "at": at_ms}
+    noted: dict[str, Any] = {**tool_of(name, read_text(payload, "namespace")), "turn": turn, "at": at_ms}
     try:
         given = json.loads(payload["arguments"]) if type(payload.get("arguments")) is str else None
     except (ValueError, RecursionError):
@@ -330,18 +323,18 @@ def _input_of(arguments: str | None) -> dict[str, PayloadData]:
     except (ValueError, RecursionError):
         given = None
     if type(given) is not dict:
-        return {"input": PayloadData(_dump({"command": arguments}), "application/json")}
+        return {"input": PayloadData(dump({"command": arguments}), "application/json")}
     if type(given.get("cmd")) is not str:
-        return {"input": PayloadData(_dump(given), "application/json")}
-    spelled = {"input": PayloadData(_dump({"command": given["cmd"]}), "application/json")}
+        return {"input": PayloadData(dump(given), "application/json")}
+    spelled = {"input": PayloadData(dump({"command": given["cmd"]}), "application/json")}
     more = {"arguments": PayloadData(clean_text(arguments).encode("utf-8"), "application/json")} if len(given) > 1 else {}
     return {**spelled, **more}
 
 
 def _item(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fact]:
     item = payload.get("item")
-    kind = _text(item, "type") if type(item) is dict else None
-    call = _text(item, "id") if type(item) is dict else None
+    kind = read_text(item, "type") if type(item) is dict else None
+    call = read_text(item, "id") if type(item) is dict else None
     if type(item) is not dict or call is None:
         return []
     if kind == "UserMessage" and not state.get("sub"):
@@ -360,9 +353,9 @@ def _item(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fa
 def _prompt(payload: dict[str, Any], item: dict[str, Any], state: dict[str, Any]) -> list[Fact]:
     """Return a prompt that the rollout holds: recorded where no hook told of it."""
     text = _output_text(item.get("content"))
-    turn = _text(payload, "turn_id") or state.get("turn")
+    turn = read_text(payload, "turn_id") or state.get("turn")
     body: dict[str, Any] = {"trigger": state["trigger"], "basis": {"trigger": _FILE}} if state.get("trigger") else {}
-    payloads = {"prompt": _words(text)} if text else {}
+    payloads = {"prompt": words(text)} if text else {}
     return [
         Fact(
             "prompt.submitted",
@@ -402,14 +395,14 @@ def _user_shell(item: dict[str, Any], call: str, state: dict[str, Any]) -> list[
     command = item.get("command")
     said = {"tool": "Bash", "by": "user-shell"}
     basis = dict.fromkeys(("tool", "by", "actor"), _FILE)
-    given = PayloadData(_dump({"command": command}), "application/json")
+    given = PayloadData(dump({"command": command}), "application/json")
     turn = state.get("turn")
     requested = Fact(
         "tool.requested", {"type": "human"}, {**said, "basis": basis}, state.get("session"), turn, call, {"input": given}
     )
     end = _end_of(item)
     output = item.get("aggregated_output")
-    payloads = {"output": _words(output)} if type(output) is str and output else {}
+    payloads = {"output": words(output)} if type(output) is str and output else {}
     body = {**said, "outcome": "unknown", **end}
     finished = Fact("tool.finished", {"type": "tool", "name": "Bash"}, body, state.get("session"), turn, call, payloads)
     body["basis"] = dict.fromkeys(body, _FILE)
@@ -437,7 +430,7 @@ _EXITED = r"(?:Process exited with code|Exit code:) (0|-?[1-9][0-9]{0,9})\n"
 
 def _output(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fact]:
     """Close a call: the recorder keeps what no hook had said, and of the rest only what is new."""
-    call = _text(payload, "call_id")
+    call = read_text(payload, "call_id")
     if call is None:
         return []
     asked = state.get("calls", {}).pop(call, {})
@@ -485,7 +478,7 @@ def _output(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[
         kind="tool.finished",
         actor={"type": "tool", "name": body["tool"]},
         body={**body, **subagent, "basis": basis},
-        payloads={"output": _words(text)} if text else {},
+        payloads={"output": words(text)} if text else {},
         once=f"tool.finished:{call}",
         answers="call",
     )
@@ -527,7 +520,7 @@ def _network_denied(found: re.Match[str], state: dict[str, Any], turn: str | Non
     body = {"host": found[1], "decision": "denied", "reason": (found[2] or "").strip().rstrip(".") or "blocked"}
     body = {**body, "basis": dict.fromkeys(body, "inferred")}
     actor = {"type": "policy", "name": "codex-network-proxy"}
-    fact = Fact("network.decided", actor, _clean(body), state.get("session"), turn, call, once=f"network.decided:{call}:{found[1]}")
+    fact = Fact("network.decided", actor, clean(body), state.get("session"), turn, call, once=f"network.decided:{call}:{found[1]}")
     return fact._replace(answers="call")
 
 
@@ -552,8 +545,8 @@ def _refusal(text: str) -> tuple[str | None, tuple[str, str, str] | None]:
     told = text[found.end() :] if (found := re.match(_TIMED, text)) else text
     if not told.startswith(_TOLD):
         return None, None
-    for words, outcome, verdict in _REFUSALS:
-        if words in told[:600]:
+    for phrase, outcome, verdict in _REFUSALS:
+        if phrase in told[:600]:
             return outcome, verdict
     return None, None
 
@@ -570,7 +563,7 @@ def _output_text(output: Any) -> str:
 
 def _aborted(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list[Fact]:
     """Close the calls that an aborted turn left open."""
-    turn = _text(payload, "turn_id")
+    turn = read_text(payload, "turn_id")
     facts = []
     for call, asked in list(state.get("calls", {}).items()):
         if asked.get("turn") in (turn, None):
@@ -597,7 +590,7 @@ def _message(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list
 
     call, turn = state.pop("amendable")
     verdict = Verdict("approved", "always", "human", "answer", _FILE, inferred=("scope", "decider", "grounds"))
-    return [decided(verdict, session=state.get("session"), turn=turn, call=call, payloads={"rule": _words(text)})]
+    return [decided(verdict, session=state.get("session"), turn=turn, call=call, payloads={"rule": words(text)})]
 
 
 # Small things
@@ -605,45 +598,7 @@ def _message(payload: dict[str, Any], state: dict[str, Any], at_ms: int) -> list
 
 def _turn_of(payload: dict[str, Any], state: dict[str, Any]) -> str | None:
     passed = payload.get("internal_chat_message_metadata_passthrough")
-    return (_text(passed, "turn_id") if type(passed) is dict else None) or state.get("turn")
-
-
-def _text(value: Any, name: str, limit: int = _MAX_TEXT) -> str | None:
-    found = value.get(name) if type(value) is dict else None
-    return clean_text(found) if type(found) is str and 0 < len(found) <= limit else None
-
-
-def _words(text: str) -> PayloadData:
-    return PayloadData(clean_text(text).encode("utf-8"), "text/plain")
-
-
-def _clean(body: dict[str, Any]) -> dict[str, Any]:
-    cleaned: dict[str, Any] = clean_value(body)
-    return cleaned
-
-
-def _dump(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return clean_text(text).encode("utf-8")
-
-
-def _time(stamp: Any) -> int | None:
-    """Return the milliseconds since 1970 of `2026-11-22T16:22:53.663Z`, or None."""
-    if type(stamp) is not str or not (20 <= len(stamp) <= 30 and stamp.isascii() and stamp[-1] == "Z" and stamp[10] == "T"):
-        return None
-    digits = stamp[:4] + stamp[5:7] + stamp[8:10] + stamp[11:13] + stamp[14:16] + stamp[17:19] + (stamp[20:-1] or "0")
-    if not digits.isdigit():
-        return None
-    year, month, day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
-    hour, minute, second = int(digits[8:10]), int(digits[10:12]), int(digits[12:14])
-    if not (year >= 1970 and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
-        return None
-    # Days from civil, with March as the first month, so that a leap day comes last (proleptic Gregorian).
-    shifted = year - (month <= 2)
-    era, of_era = divmod(shifted, 400)
-    of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-    days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    return ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + int((stamp[20:-1] + "000")[:3])
+    return (read_text(passed, "turn_id") if type(passed) is dict else None) or state.get("turn")
 
 
 _TRANSLATIONS: dict[str, Callable[[dict[str, Any], dict[str, Any], int], list[Fact]]] = {

@@ -101,7 +101,8 @@ def contradiction_of(writer: Writer, fact: Fact, known: int) -> Fact | None:
     apart = (said == "finished" and had == "denied") or (said == "denied" and had in _RAN)
     failed = said == "failed" and had == "finished" and body.get("exit_code") in (None, 0)
     sure = fact.body.get("basis", {}).get("outcome") != "inferred" and body.get("basis", {}).get("outcome") != "inferred"
-    if recorded is None or not (apart or (failed and sure)):
+    guesses = {part.get("basis", {}).get("outcome") for part in (fact.body, body)} == {"inferred"}
+    if recorded is None or guesses or not (apart or (failed and sure)):
         return None
     more = {"event": "contradiction", "member": "outcome", "said": said, "of": known}
     return fact._replace(

@@ -192,9 +192,9 @@ def _prompt(fact: Fact, reading: Reading) -> Fact:
         if said[0].kind == "prompt.submitted" and said[0].turn == fact.turn:
             reading.facts.remove(said)
             fact = _with(fact, {name: value for name, value in said[0].body.items() if name != "basis" and name not in fact.body})
-            if said[0].actor["type"] == "human" and "origin" not in fact.body:
+            if said[0].actor["type"] != "unknown" and fact.actor["type"] == "unknown":
                 basis = {**fact.body.get("basis", {}), "actor": "agent-file"}
-                fact = fact._replace(actor={"type": "human"}, body={**fact.body, "basis": basis})
+                fact = fact._replace(actor=said[0].actor, body={**fact.body, "basis": basis})
             break
     return fact
 

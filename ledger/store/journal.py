@@ -15,6 +15,7 @@ a journal still verifies:
     effect    which blob a call left at which path
     worktree  HEAD and reflog of each work tree as last seen
     commits   commits that have an entry
+    transcript  how far each transcript of an agent was read; made when the first one is
 """
 
 from __future__ import annotations

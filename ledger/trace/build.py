@@ -243,7 +243,7 @@ def _say_what_is_missing(trace: Trace, match: Match, windows: list[Window], unkn
         unknown.say(f"No approval was recorded: none was needed, or {who} did not report it.")
     if not trace["network"]:
         unknown.say(f"Which network connections were made or refused is not on record: {who} reports none to its hooks.")
-    if not trace["boundary"]:
+    if all(item["mode"] is None for item in trace["boundary"]):
         unknown.say(f"Which sandbox held is not on record{_permission_modes(windows)}.")
     loose = sum(path["link"] in ("none", "inferred") for path in trace["changed"])
     if loose:

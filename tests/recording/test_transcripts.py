@@ -328,3 +328,106 @@ def test_standing_grants_are_noted_at_the_start_and_when_they_change(desk: Desk)
     assert [grant["file"] for grant in first.body["grants"] if grant["file"].startswith("rules/")] == ["rules/default.rules"]
     assert "changed" not in first.body and second.body["changed"] == ["rules/default.rules"]
     assert [ref.name for ref in second.payloads] == ["grants"]
+
+
+class ClaudeDesk(Desk):
+    """A desk with a session of Claude Code."""
+
+    def __init__(self, sandbox: Any) -> None:
+        super().__init__(sandbox)
+        folder = sandbox.root / "home" / ".claude" / "projects" / "-demo"
+        folder.mkdir(parents=True)
+        self.path = folder / "s-1.jsonl"
+
+    def said(self, kind: str, content: Any, **members: Any) -> bytes:
+        """Return one line of a transcript."""
+        head = {
+            "type": kind,
+            "sessionId": "s-1",
+            "promptId": "p-1",
+            "version": "2.1.197",
+            "message": {"role": kind, "content": content},
+        }
+        return json.dumps({**head, **members}).encode() + b"\n"
+
+    def use(self, call: str, command: str) -> bytes:
+        """Return the line of a call."""
+        return self.said("assistant", [{"type": "tool_use", "id": call, "name": "Bash", "input": {"command": command}}])
+
+    def result(self, call: str, text: str, *, error: bool = False, **members: Any) -> bytes:
+        """Return the line of a result."""
+        part = {"type": "tool_result", "tool_use_id": call, "content": text, "is_error": error}
+        return self.said("user", [part], **members)
+
+    def hook(self, name: str, **members: Any) -> None:
+        """Record a hook event that names the transcript."""
+        self.at_ms += 3000
+        native = {"hook_event_name": name, "session_id": "s-1", "prompt_id": "p-1", "transcript_path": str(self.path), **members}
+        data = json.dumps({**native, "cwd": self.repo.work_tree}).encode()
+        with Recorder.open(self.repo.work_tree, state=self.state) as recorder:
+            event = make_event("claude-code", (), data, str(self.repo.work_tree), {}, self.at_ms)
+            recorder.append(lambda writer: record_event(writer, self.repo, event, live=True))
+
+
+@pytest.fixture
+def claude(sandbox: Any) -> ClaudeDesk:
+    """A desk with a session of Claude Code."""
+    return ClaudeDesk(sandbox)
+
+
+def test_a_version_that_says_less_leaves_less(claude: ClaudeDesk) -> None:
+    """2.1.197 has no decisions and no `sandboxed`: results and refusals are as their texts tell, and nothing is made up."""
+    refused = "Permission to use Bash with command curl x has been denied."
+    claude.write(claude.use("a", "ls"), claude.result("a", "x"), claude.use("b", "curl x"), claude.result("b", refused, error=True))
+    claude.hook("Stop")
+    assert [(entry.call, entry.body["outcome"]) for entry in claude.entries("tool.finished")] == [
+        ("a", "finished"),
+        ("b", "denied"),
+    ]
+    (decided,) = claude.entries("approval.decided")
+    assert (decided.call, decided.body["decision"], decided.body["decider"]) == ("b", "denied", "policy")
+    assert set(decided.body["basis"].values()) == {"inferred"}
+    assert claude.entries("boundary.declared") == [] and claude.reasons() == []
+
+
+@pytest.mark.parametrize(
+    ("members", "origin", "actor"),
+    [
+        ({"promptSource": "typed", "turnOrigin": "human", "origin": {"kind": "human"}}, None, "human"),
+        ({"promptSource": "sdk", "turnOrigin": "sdk"}, None, "unknown"),
+        ({"promptSource": "system", "turnOrigin": "task_notification"}, "task-notification", "agent"),
+        ({"promptSource": "sdk", "turnOrigin": "human"}, None, "unknown"),
+        ({"promptSource": 7, "origin": []}, "none", "unknown"),
+    ],
+)
+def test_prompts_say_where_they_came_from(claude: ClaudeDesk, members: Any, origin: str | None, actor: str) -> None:
+    """A person's only where the transcript says so; with the hook if the line is there by then, else told of it later."""
+    claude.write(claude.said("user", "go on", **members))
+    claude.hook("UserPromptSubmit", prompt="go on")
+    (prompt,) = claude.entries("prompt.submitted")
+    if origin == "none":
+        assert prompt.body == {} and prompt.actor == {"type": "unknown"}
+        return
+    assert (prompt.actor["type"], prompt.body.get("origin")) == (actor, origin)
+    assert set(prompt.body["basis"].values()) == {"agent-file"}
+
+
+def test_a_prompts_origin_that_comes_late_answers_the_prompt(claude: ClaudeDesk) -> None:
+    """The line is often written after the hook ran."""
+    claude.hook("UserPromptSubmit", prompt="go on")
+    claude.write(claude.said("user", "go on", promptSource="system", turnOrigin="task_notification"))
+    claude.hook("Stop")
+    (prompt,) = claude.entries("prompt.submitted")
+    told = next(entry for entry in claude.entries("message.sent") if entry.body["event"] == "prompt-origin")
+    assert (told.cause, told.body["origin"], told.body["human"]) == (prompt.seq, "task-notification", False)
+
+
+def test_what_the_sandbox_refused_is_read_from_the_output(claude: ClaudeDesk) -> None:
+    """Destinations become denied network decisions, the call's sandbox a boundary, each inferred or as the file has it."""
+    text = "failed\n<sandbox_violations>\ndeny network-outbound example.invalid:80 (user denied)\n</sandbox_violations>"
+    claude.write(claude.use("n", "fetch"), claude.result("n", text, error=True, sandboxed=True))
+    claude.hook("Stop")
+    (denied,), (bounds,) = claude.entries("network.decided"), claude.entries("boundary.declared")
+    assert (denied.body["host"], denied.body["port"], denied.body["decision"]) == ("example.invalid", 80, "denied")
+    assert set(denied.body["basis"].values()) == {"inferred"}
+    assert (bounds.body["mode"], bounds.call) == ("sandboxed", "n")
