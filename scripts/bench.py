@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import http.client
 import json
 import multiprocessing
 import os
@@ -225,6 +226,60 @@ def raw_verify_rate(records: list[bytes]) -> float:
     return len(data) / (time.perf_counter() - start)
 
 
+def bench_otlp(lab: Lab, batches: int) -> list[dict[str, Any]]:
+    """Telemetry into `ledger record otlp` on one core: every record is a fact, each answer says that its facts are durable.
+
+    The sender has the other core, if there is one.
+    """
+    repo = lab.repository("telemetry")
+    log = begin_log(find_repository(str(repo)), str(lab.state)).log
+    event = {"session_id": "bench", "cwd": str(repo), "hook_event_name": "SessionStart", "source": "startup"}
+    command = [PYTHON, "-I", "-m", "ledger.hook", "--state", str(lab.state), "codex"]
+    subprocess.run(command, input=json.dumps(event).encode(), check=True, cwd=repo)
+    bodies = [otlp_request(number * 512, 512) for number in range(batches)]
+    command = [PYTHON, "-I", "-m", "ledger", "record", "otlp", "--json", "--listen", "127.0.0.1:0"]
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as receiver:
+        assert receiver.stdout is not None
+        port = int(json.loads(receiver.stdout.readline())["listening"].rpartition(":")[2])
+        for task in os.listdir(f"/proc/{receiver.pid}/task") if cores else ():
+            os.sched_setaffinity(int(task), cores[:1])
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        start = time.perf_counter()
+        for body in bodies:
+            connection.request("POST", "/v1/logs", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"{}")
+        spent = time.perf_counter() - start
+        connection.close()
+        receiver.terminate()
+    with JournalReader(journal_path(str(lab.state), log)) as journal:
+        recorded = sum(b'"source":"otel"' in record for _, record in journal.records())
+    sent = batches * 512
+    return [
+        figure(
+            "OTLP receiver, recorded records/s on one core", sent / spent, -5_000, f"{sum(map(len, bodies)) / sent:,.0f} bytes each"
+        ),
+        figure("OTLP receiver, records lost", sent - recorded, 0),
+    ]
+
+
+def otlp_request(first: int, count: int) -> bytes:
+    """Return a request with `count` decisions, each with the attributes that Codex gives it."""
+    at = time.time_ns()
+    said = {"event.name": "codex.tool_decision", "conversation.id": "bench", "app.version": "0.169.0", "model": "gpt-5.5"}
+    said |= {"event.timestamp": "2026-11-22T16:22:54.369Z", "originator": "codex_exec", "terminal.type": "xterm-256color"}
+    said |= {"slug": "gpt-5.5", "tool_name": "exec_command", "decision": "approved", "source": "User"}
+    records = []
+    for number in range(first, first + count):
+        attributes = [
+            {"key": key, "value": {"stringValue": text}} for key, text in {**said, "call_id": f"call_{number:024}"}.items()
+        ]
+        records.append({"timeUnixNano": "0", "observedTimeUnixNano": str(at), "severityText": "INFO", "attributes": attributes})
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "codex_exec"}}]}
+    return json.dumps({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": records}]}]}).encode()
+
+
 def figure(name: str, value: float, target: float, note: str = "") -> dict[str, Any]:
     """Return one figure; a negative target is a floor, any other a ceiling."""
     met = value >= -target if target < 0 else value <= target
@@ -259,6 +314,7 @@ def main() -> int:
             lambda: bench_append(lab, 200 if options.quick else 1000),
             lambda: bench_verify(lab, many),
             *bench_sealed.parts(lab, rounds, many, (interleaved, bare_python, figure)),
+            lambda: bench_otlp(lab, 20 if options.quick else 100),
         ):
             found = part()
             figures += found

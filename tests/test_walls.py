@@ -31,6 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "ledger.recorder": _WRITER,
     "ledger.recording": _WRITER,
     "ledger.hook": _WRITER,
+    "ledger.receive": (*_WRITER, "ledger.receive"),
     "ledger.verify": ("ledger.errors", "ledger.core", "ledger.verify", "ledger.repo", *_READERS),
     "ledger.index": _ANSWERS,
     "ledger.trace": _ANSWERS,
@@ -50,7 +51,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
 HOMES: dict[str, tuple[str, ...]] = {
     "click": ("ledger.cli",),
     "cryptography": ("ledger.core.ed25519",),
-    "orjson": ("ledger.verify", "ledger.index", "ledger.trace"),
+    "google": ("ledger.receive.protobuf",),
+    "opentelemetry": ("ledger.receive.protobuf",),
+    "orjson": ("ledger.verify", "ledger.index", "ledger.trace", "ledger.receive"),
     "pygit2": ("ledger.repo",),
     "rich": ("ledger.cli.screen",),
     "sqlite_utils": ("ledger.index",),

@@ -1,4 +1,4 @@
-"""`ledger record facts`: the agent-side recorder for any agent, one fact a line."""
+"""`ledger record`: facts of any agent, telemetry that agents send, and what goes between an agent and its MCP servers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from ledger.cli.main import Place
+from ledger.cli.plain import safe
 from ledger.core.fact import Fact, PayloadData
 from ledger.core.text import clean_value
 from ledger.errors import FormatError
@@ -45,6 +46,40 @@ def facts(place: Place, as_json: bool, check: bool) -> None:
     with Recorder.open(place.cwd, state=place.state()) as recorder:
         names = [str(name) for name in recorder.record_facts(found)]
     click.echo(json.dumps({"entries": names}) if as_json else "\n".join(names), nl=bool(names) or as_json)
+
+
+@command.command()
+@click.option("--listen", default="127.0.0.1:4318", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option("--allow-remote", is_flag=True, help="Listen also where other machines can reach it, and write into the log.")
+@click.option("--until-idle", type=click.FloatRange(min=0.1), metavar="S", help="Stop when nothing came for S seconds.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON when it listens, and one when it stops.")
+@click.pass_obj
+def otlp(place: Place, listen: str, allow_remote: bool, until_idle: float | None, as_json: bool) -> None:
+    """Receive what agents send as OpenTelemetry (OTLP over HTTP), and record what of it is evidence.
+
+    JSON and, with the extra `otlp`, protobuf. A record is recorded in the repository in which hooks have recorded its session;
+    all others are rejected. Runs until SIGINT or SIGTERM. docs/telemetry.md says how to make the agents send.
+    """
+    from ledger.receive.service import parse_listen, serve
+
+    def say(status: dict[str, Any]) -> None:
+        click.echo(json.dumps(status) if as_json else _describe_listening(status))
+        sys.stdout.flush()  # whoever started this waits for the line
+
+    address = parse_listen(listen, allow_remote=allow_remote)
+    done = serve(place.state(), address, allow_remote=allow_remote, until_idle_s=until_idle, started=say)
+    click.echo(json.dumps(done) if as_json else _describe_stopped(done))
+
+
+def _describe_listening(status: dict[str, Any]) -> str:
+    protobuf = "protobuf" if status["protobuf"] else "no protobuf (the extra `otlp` is not installed)"
+    return f"listening on {status['listening']} for {', '.join(status['paths'])}: JSON, {protobuf}"
+
+
+def _describe_stopped(done: dict[str, Any]) -> str:
+    counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in done.items() if isinstance(number, int) and number)
+    problem = f"; the last failure: {safe(done['problem'])}" if "problem" in done else ""
+    return f"stopped: {counts or 'nothing came'}{problem}"
 
 
 def read_facts(lines: BinaryIO) -> list[Fact]:

@@ -38,12 +38,16 @@ class Setting(NamedTuple):
     live: bool = True
 
 
-def record_observation(writer: Writer, seen: Observation, setting: Setting) -> list[int]:
-    """Append the facts of one event, and the commits that were made since the last; return the facts' seqs."""
+def record_observation(writer: Writer, seen: Observation, setting: Setting, *, look: bool = True) -> list[int]:
+    """Append the facts of one event, and the commits that were made since the last; return the facts' seqs.
+
+    Without `look` nobody looks for commits: of events that come by the hundred, the first does.
+    """
     seqs: list[int] = []
     try:
         turn_ends = any(_ends_turn(fact) for fact in seen.facts)
-        notice_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms), turn_ends=turn_ends)
+        if look:
+            notice_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms), turn_ends=turn_ends)
     except RepoError:
         pass  # git is not there, or says no: the agent's facts count more, and the next event looks again
     touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)
@@ -163,7 +167,7 @@ def _find_repetition(writer: Writer, fact: Fact, setting: Setting) -> int | None
 
 def _remember(writer: Writer, fact: Fact, seq: int, setting: Setting) -> None:
     _note_done(writer, _key(fact, setting), seq, setting)
-    if fact.session:
+    if fact.session and setting.source != "otel":  # telemetry is taken only of sessions that are known already
         _note_done(writer, _session_key(fact.session, setting), seq, setting)
     if fact.kind == "boundary.declared" and fact.session:
         # Whoever tells of the bounds in brief, later, tells nothing new.

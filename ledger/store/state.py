@@ -166,13 +166,21 @@ def note_tree(state: str, common_dir: str, work_tree: str) -> None:
 
 def settings_of(state: str, log: str) -> Mapping[str, Any]:
     """Return the settings of the clone that appends to `log`; none where no clone map names it. Reads all clone maps."""
+    return next((clone.settings for clone in read_clones(state) if clone.log == log), {})
+
+
+def read_clones(state: str) -> list[Clone]:
+    """Return every clone that this state folder knows, in the order of their maps' names. Raises StoreCorrupt.
+
+    A map that is damaged is an error here as everywhere: whoever passes over it would not record and not say so.
+    """
     folder = os.path.join(state, "clones")
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".json") and not name.endswith(".install.json"):
-            clone = _read_clone_file(os.path.join(folder, name))
-            if clone is not None and clone.log == log:
-                return clone.settings
-    return {}
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    found = [_read_clone_file(os.path.join(folder, name)) for name in names if _is_map_name(name)]
+    return [clone for clone in found if clone is not None]
 
 
 def write_clone(state: str, clone: Clone) -> None:
