@@ -13,7 +13,7 @@ from ledger.cli.main import Place
 from ledger.cli.plain import safe
 from ledger.core.fact import Fact, PayloadData
 from ledger.core.text import clean_value
-from ledger.errors import FormatError
+from ledger.errors import FormatError, LedgerError, NoRepository
 from ledger.recorder import Recorder, check_fact
 
 _MEMBERS = frozenset({"kind", "session", "turn", "call", "actor", "body", "payloads"})
@@ -69,6 +69,38 @@ def otlp(place: Place, listen: str, allow_remote: bool, until_idle: float | None
     address = parse_listen(listen, allow_remote=allow_remote)
     done = serve(place.state(), address, allow_remote=allow_remote, until_idle_s=until_idle, started=say)
     click.echo(json.dumps(done) if as_json else _describe_stopped(done))
+
+
+@command.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--server", metavar="NAME", help="What the agent's settings call the server.")
+@click.argument("argv", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def mcp(place: Place, server: str | None, argv: tuple[str, ...]) -> None:
+    """Run an MCP server and record what an agent asks of it, and what it answers.
+
+    Bytes pass through as they are, in both directions; exit code and signals, too. Where nothing is to be recorded (no ledger in
+    the repository here), the server is simply started. `ledger init --mcp` puts this before the servers in the agents' settings.
+    """
+    from ledger.receive import proxy
+    from ledger.store.state import find_clone
+
+    try:
+        repo, state = place.repository(), place.state()
+        known = find_clone(state, repo.common_dir, repo.work_tree).clone is not None
+    except NoRepository:
+        known = False
+    except (LedgerError, OSError) as error:  # a ledger that is out of order must not take the server from the agent
+        print(f"ledger: this MCP server is not recorded: {safe(str(error))}", file=sys.stderr)
+        known = False
+    if not known:
+        proxy.replace_by(argv)
+
+    def record(descriptor: int) -> None:
+        from ledger.receive.mcp import McpRecorder
+
+        McpRecorder(repo, state, server, argv).listen(descriptor)
+
+    proxy.run(argv, record)
 
 
 def _describe_listening(status: dict[str, Any]) -> str:
