@@ -20,7 +20,7 @@ def command(place: Place, as_json: bool) -> None:
     trailers stay, so `ledger verify` and `ledger trace` go on working.
     """
     from ledger.cli.screen.install import render_deinit
-    from ledger.install import installer
+    from ledger.install import installer, mcpservers
     from ledger.install.manifest import manifest_path
     from ledger.store.lock import Lock
 
@@ -28,8 +28,17 @@ def command(place: Place, as_json: bool) -> None:
     if not os.path.exists(manifest_path(state, repo.common_dir)):
         place.clone()  # raises NoLedger where `init` never ran
     with Lock(os.path.join(state, "clones", "install.lock"), wait_s=30.0):
-        removed = installer.remove(repo, state)
+        proxies = mcpservers.remove(repo, state)
+        hooks = installer.remove(repo, state)
+    removed = installer.Removed(*(tuple(dict.fromkeys(both)) for both in _both(proxies, hooks)))
     if as_json:
         print_json({name: list(paths) for name, paths in removed._asdict().items()})
     else:
         render_deinit(removed)
+
+
+def _both(proxies: tuple[tuple[str, ...], ...], hooks: tuple[tuple[str, ...], ...]) -> list[tuple[str, ...]]:
+    """Return what was restored, edited and left by both; a file that only one of them put back whole was edited."""
+    restored, edited, left = (first + second for first, second in zip(proxies, hooks, strict=True))
+    edited = tuple(path for path in edited if path not in left)
+    return [tuple(path for path in restored if path not in edited + left), edited, left]

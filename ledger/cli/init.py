@@ -18,16 +18,22 @@ from ledger.repo.gitdir import GitDir
 @click.option("--scope", type=click.Choice(["project", "user"]), default="project", show_default=True, help="Whose agent settings.")
 @click.option("--key", metavar="WHERE", help="file (the default), ssh-agent or ssh-agent:SHA256:… for a new log.")
 @click.option("--store", type=click.Choice(["state", "git"]), help="Where the journal rests: git if the home folder does not last.")
+@click.option(
+    "--mcp/--no-mcp", default=None, help="Put `ledger record mcp` before the MCP servers in the agents' settings, or not."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def command(place: Place, agents: str | None, scope: str, key: str | None, store: str | None, as_json: bool) -> None:
+def command(
+    place: Place, agents: str | None, scope: str, key: str | None, store: str | None, mcp: bool | None, as_json: bool
+) -> None:
     """Start recording in this repository.
 
     Makes a signing key and a log, puts git hooks beside those that are there, and merges hooks into the settings of the agents
-    found here. Asks nothing, can be repeated, and `ledger deinit` puts every file back.
+    found here. Asks nothing, can be repeated, and `ledger deinit` puts every file back. With --mcp, what goes between the agents
+    and their MCP servers is recorded, too; that stays so until --no-mcp.
     """
     from ledger.cli.screen.install import render_init
-    from ledger.install import installer, interpreter
+    from ledger.install import installer, interpreter, mcpservers
     from ledger.install.githooks import switch_trailer
     from ledger.recorder import begin_log
     from ledger.store.lock import Lock
@@ -44,7 +50,15 @@ def command(place: Place, agents: str | None, scope: str, key: str | None, store
     settings = _first_settings(repo, state) if find_clone(state, repo.common_dir, repo.work_tree).clone is None else {}
     begun = begin_log(repo, state, key=key, settings=settings)
     with Lock(os.path.join(state, "clones", "install.lock"), wait_s=30.0):
+        # The proxy lies over the hooks, perhaps in the same files: it goes off before they are looked at, and on again after.
+        proxied = mcpservers.installed_scopes(repo, state)
+        for each in proxied:
+            mcpservers.take_off(repo, state, each)
+        if mcp is False:
+            mcpservers.remove(repo, state)
         done = installer.install(installer.plan_install(repo, state, python, names, scope))
+        wanted = [each for each in mcpservers.SCOPES if (each in proxied or (mcp and each == scope)) and mcp is not False]
+        servers = [mcpservers.install(repo, state, python, each) for each in wanted]
     clone = find_clone(state, repo.common_dir, repo.work_tree).clone
     switch_trailer(repo.common_dir, clone is None or bool(clone.settings.get("trailer", True)))
     result = {
@@ -55,6 +69,7 @@ def command(place: Place, agents: str | None, scope: str, key: str | None, store
         "agents": done.agents,
         "changed": list(done.changed),
         "notes": list(done.notes),
+        "mcp": [found._asdict() for plan in servers for found in plan.found],
         "to_do": _to_do(done.agents),
     }
     if as_json:

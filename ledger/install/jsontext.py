@@ -57,6 +57,18 @@ def insert(text: str, path: Path, name: str | None, value: Any) -> str:
     return text[: start + 1] + break_ + outer + unit + shown + break_ + outer + text[end - 1 :]
 
 
+def replace(text: str, path: Path, spelled: str) -> str:
+    """Return `text` with `spelled`, a JSON text, as the value at `path`."""
+    start, end = _find(text, path)
+    return text[:start] + spelled + text[end:]
+
+
+def spelling(text: str, path: Path) -> str:
+    """Return how the value at `path` is spelled. Raises KeyError where there is none."""
+    start, end = _find(text, path)
+    return text[start:end]
+
+
 def remove(text: str, path: Path) -> str:
     """Return `text` without the item at `path`, and without the comma that is no longer needed."""
     start, end = _find(text, path[:-1])

@@ -29,9 +29,18 @@ def render_init(result: Mapping[str, Any]) -> None:
     if not result["agents"]:
         lines.append(("yellow", "  no agent is wired: none was found here, or --agents said so"))
     lines += [("", f"  wrote    {path}") for path in result["changed"]] or [("", "  nothing needed changing")]
+    lines += [_describe_server(found) for found in result["mcp"]]
     lines += [("", f"  note: {note}") for note in result["notes"]]
     lines += [("yellow", f"  to do: {step}") for step in result["to_do"]]
     print_lines(lines)
+
+
+def _describe_server(found: Mapping[str, str]) -> tuple[str, str]:
+    """Return a line on one MCP server: recorded, or why not."""
+    if found["why"]:
+        what = f"MCP server {found['server']}" if found["server"] else "MCP servers"
+        return "yellow", f"  not recorded: {what} of {found['path']}: {found['why']}"
+    return "", f"  recorded: MCP server {found['server']} of {found['path']}"
 
 
 def render_deinit(removed: Removed) -> None:
