@@ -167,7 +167,9 @@ class Outline:
 
     def _end_value(self) -> None:
         name = ".".join(self._path[: self._depth])
-        if not self._is_name and self._depth in (1, 2) and name in ("jsonrpc", "id", "method", "params.name"):
+        # In an array the path is shorter than the depth: its elements are no members.
+        is_member = not self._is_name and self._depth in (1, 2) and len(self._path) >= self._depth
+        if is_member and name in ("jsonrpc", "id", "method", "params.name"):
             value = self._scalar()
             if value is not None:
                 self.members[name] = value

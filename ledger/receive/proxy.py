@@ -3,7 +3,7 @@
     agent ──stdin──► proxy ──► server          proxy ──pipe──► recorder, a process of its own
     agent ◄─stdout── proxy ◄── server          (stderr is the server's own, untouched)
 
-Two threads move bytes: read, write, and only then a copy into a bounded queue, from which a third thread feeds the recorder.
+Two threads move bytes: read, put a copy into a bounded queue (which never waits), write. A third thread feeds the recorder.
 Where the recorder does not keep up, the copy is dropped and counted, never the original. Parsing, signing and waiting for disks
 happen in the other process, and take nothing from this one. The server's exit is ours, code or signal, after its last byte.
 
@@ -145,10 +145,11 @@ class Pump(threading.Thread):
         """Move bytes."""
         try:
             while chunk := os.read(self._source, CHUNK):
+                # Before it is written: else the answer's copy could overtake the request's.
+                self._copy(chunk)
                 self._writing = True
                 write_all(self._target, chunk)
                 self._writing = False
-                self._copy(chunk)
         except OSError:
             pass  # who reads is gone; closing our end tells who writes
         self.ended = True
