@@ -74,8 +74,7 @@ def _ordered(value: Any, depth: int) -> Any:
     if kind is dict:
         # RFC 8785 section 3.2.3 sorts by UTF-16 code units; for ASCII that is the order of Python's strings.
         try:
-            ascii_keys = all(key.isascii() for key in value)
-            names = sorted(value) if ascii_keys else sorted(value, key=_utf16)
+            names = sorted(value) if "".join(value).isascii() else sorted(value, key=_utf16)
         except (AttributeError, TypeError) as error:
             raise FormatError("a member name is not a string") from error
         return {name: _ordered(value[name], depth - 1) for name in names}

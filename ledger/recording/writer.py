@@ -13,7 +13,7 @@ from ledger.core.payload import SALT_BYTES, PayloadRef, commit_payload
 from ledger.core.sshsig import ENTRY_NAMESPACE, fingerprint
 from ledger.core.text import clean_text, clean_value
 from ledger.core.trailer import Head
-from ledger.errors import StoreCorrupt
+from ledger.errors import FormatError, StoreCorrupt
 from ledger.store.journal import Journal
 
 if TYPE_CHECKING:
@@ -88,15 +88,18 @@ class Writer:
             at=format_at(now_ms() if at_ms is None else at_ms),
             kind=kind,
             source=source,
-            actor=clean_value(dict(actor)),
-            body=clean_value(dict(body or {})),
+            actor=dict(actor),
+            body=dict(body or {}),
             session=_name(session),
             turn=_name(turn),
             call=_name(call),
             cause=cause,
             payloads=tuple(ref for ref, _, _ in kept),
         )
-        entry_bytes = format_entry(entry)
+        try:
+            entry_bytes = format_entry(entry)
+        except FormatError:  # nearly always a lone surrogate: looking for them in every text beforehand costs more
+            entry_bytes = format_entry(entry._replace(actor=clean_value(entry.actor), body=clean_value(entry.body)))
         record = format_record(entry_bytes, self._signer.sign(ENTRY_NAMESPACE, entry_bytes))
         self.journal.append(entry.seq, record, [(ref.name, salt, data) for ref, salt, data in kept])
         self._seq, self._prev = entry.seq, hash_record(record)
