@@ -3,7 +3,10 @@
     records ──► queue, bounded by number ──► one thread: session → repository → facts ──► one transaction per repository
                      └─ full: refused, to be sent again (503), and the number is noted (`gap.noted`) in the sessions' repositories
 
-A request is answered after its facts are durable. A crash before the answer makes the sender send again, and what was recorded
+Hooks go first: they say more of a call's result (its output, what it changed). So a result whose request a hook has recorded waits
+five seconds for the hook's own, and only then is telemetry's recorded; that much a crash may cost.
+
+Else a request is answered after its facts are durable. A crash before the answer makes the sender send again, and what was recorded
 by then is known by its `once`: nothing is lost and nothing is there twice. Order among requests means nothing; records of a
 session that no journal knows yet are rejected, and kept for a while in case its start is still on the way.
 """
@@ -27,6 +30,7 @@ from ledger.errors import FormatError, KeyUnavailable, LedgerError, StoreError
 from ledger.receive.otlp import LogRecord
 from ledger.receive.sessions import Home, Sessions, repository_at
 from ledger.recorder import Recorder
+from ledger.recording import calls
 from ledger.recording.detached import start_sealer
 from ledger.recording.facts import Setting, record_observation
 from ledger.recording.writer import Writer, now_ms
@@ -37,6 +41,10 @@ _MAX_TOGETHER = 5_000  # records in one transaction, roughly
 _MAX_LATE = 5_000
 _MAX_LATE_CHARACTERS = 64 << 10  # of a record that is kept
 _LATE_S = 600.0
+_HOLD_S = 5.0
+_MAX_HELD = 5_000
+_LAST_TRIES = 3  # each of which waits for the log's lock
+_TICK_S = 1.0
 _MAX_REFUSED_SESSIONS = 1_000
 _LOCK_S = 5.0
 _PAST_MS = 7 * 24 * 3600 * 1000
@@ -55,11 +63,12 @@ class Answer(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """One observation on its way into a repository."""
+    """One observation on its way into a repository; `held` since when, if it let a hook go first."""
 
     home: Home
     seen: Observation
     at_ms: int
+    held: float = 0.0
 
 
 class _Batch(NamedTuple):
@@ -82,6 +91,8 @@ class Receiver:
         self._recorders: dict[str, Recorder] = {}
         self._late: OrderedDict[int, tuple[float, str, LogRecord]] = OrderedDict()
         self._late_number = 0
+        self._held: list[_Item] = []
+        self._looked = 0.0
         # Guarded by `_wake`: the queue, its size, whether it ends, and what was refused.
         self._wake = threading.Condition()
         self._queue: list[_Batch] = []
@@ -130,15 +141,18 @@ class Receiver:
         while True:
             with self._wake:
                 if not self._queue and not self._ends:
-                    self._wake.wait(1.0)
+                    self._wake.wait(_TICK_S)
                 batches, refused, ends = self._next_batches(), self._refused, self._ends
                 if batches or ends:
                     self._refused = Counter()
-            if not batches:
+            if ends or time.monotonic() - self._looked > _TICK_S:
+                self._looked = time.monotonic()
                 self._look_again()
+                self._let_go()
             if batches or ends:
                 self._record_batches(batches, refused)
             if ends and not batches:
+                self._end()
                 break
         self._sessions.close()
         for recorder in self._recorders.values():
@@ -238,6 +252,19 @@ class Receiver:
             del self._late[number]
         self.counts["late"] += len(items)
 
+    def _end(self) -> None:
+        """Record all that waits for hooks, or count what cannot be."""
+        for _ in range(_LAST_TRIES):
+            self._let_go(everything=True)
+        self.counts["lost"] += len(self._held)
+
+    def _let_go(self, *, everything: bool = False) -> None:
+        """Record the results that have waited long enough for a hook's."""
+        deadline = time.monotonic() - _HOLD_S
+        due = [item for item in self._held if everything or item.held < deadline]
+        if due and not self._append(due, Counter()):
+            self._held = [item for item in self._held if item not in due]
+
     def _append(self, items: list[_Item], gaps: Counter[tuple[Home, str]]) -> set[str]:
         """Append observations and gaps, one transaction a repository; return the common dirs of those where it failed."""
         failed = set()
@@ -262,19 +289,29 @@ class Receiver:
         if recorder is None:
             raise StoreError(f"{common_dir} is no repository any more", remedy="")
         counts: Counter[str] = Counter()
+        held: list[_Item] = []
         repo = recorder.repo
 
         def work(writer: Writer) -> None:
             counts.clear()  # a successor log takes it once more
+            held.clear()
             if writer.journal.is_paused():
                 counts["paused"] += len(items)
                 return
-            unfit = _record_all(writer, items, repo, counts)
+            room = _MAX_HELD - len(self._held)
+            due: list[_Item] = []
+            for item in items:
+                if not item.held and len(held) < room and _is_for_a_hook(writer, item):
+                    held.append(item._replace(held=time.monotonic()))
+                else:
+                    due.append(item)
+            unfit = _record_all(writer, due, repo, counts)
             for reason, number in (gaps + Counter({"otlp-not-understood": unfit})).items():
                 writer.append("gap.noted", source="otel", body={"reason": reason, "count": number, "size": 0})
 
         recorder.append(work)
         self.counts.update(counts)
+        self._held += held
         if recorder.wants_seal:
             recorder.wants_seal = False
             with contextlib.suppress(OSError):
@@ -288,6 +325,14 @@ class Receiver:
             if found is not None:
                 self._recorders[common_dir] = found
         return found
+
+
+def _is_for_a_hook(writer: Writer, item: _Item) -> bool:
+    """Say whether an observation holds the result of a call that is open: the agent's hook is about to tell of it."""
+    for fact in item.seen.facts:
+        if fact.kind == "tool.finished" and fact.call is not None:
+            return calls.find_call(writer.journal, item.home.session, fact.call) is not None
+    return False
 
 
 def _record_all(writer: Writer, items: list[_Item], repo: GitDir, counts: Counter[str]) -> int:
@@ -363,5 +408,17 @@ def _time_of(record: LogRecord) -> int:
 
 def describe(counts: Counter[str]) -> dict[str, Any]:
     """Return the counts for people and programs, all of them, also those that are 0."""
-    names = ("received", "recorded", "repeated", "ignored", "rejected", "late", "refused", "malformed", "paused", "failures")
+    names = (
+        "received",
+        "recorded",
+        "repeated",
+        "ignored",
+        "rejected",
+        "late",
+        "refused",
+        "malformed",
+        "paused",
+        "lost",
+        "failures",
+    )
     return {name: counts[name] for name in names}

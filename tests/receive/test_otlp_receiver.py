@@ -43,6 +43,33 @@ def test_disorder_means_nothing(scene: Scene) -> None:
     assert "approval.decided" in kinds(scene.entries(source="otel"))
 
 
+def result(call: str) -> dict[str, object]:
+    """Return Codex's record of a call's result."""
+    return record("codex.tool_result", tool_name="exec_command", call_id=call, arguments="{}", output="told", success="true")
+
+
+def test_a_result_waits_for_the_hooks(scene: Scene) -> None:
+    """Telemetry may be faster than the hook, which knows more: the hook's result is the one that is recorded."""
+    hook = {"session_id": SESSION, "turn_id": "t", "tool_name": "Bash", "tool_use_id": "c", "tool_input": {"command": "ls"}}
+    scene.tell("codex", hook_event_name="PreToolUse", **hook)
+    with scene.listening() as listener:
+        assert listener.post(request(result("c"))) == (200, {})
+        scene.tell("codex", hook_event_name="PostToolUse", tool_response="seen", **hook)
+    (finished,) = [entry for entry in scene.entries() if entry.kind == "tool.finished"]
+    assert finished.source == "hook"
+
+
+def test_a_result_that_no_hook_tells_of_is_telemetrys(scene: Scene) -> None:
+    """At the end, or after a while, what no hook has said is recorded as telemetry has it."""
+    hook = {"session_id": SESSION, "turn_id": "t", "tool_name": "Bash", "tool_use_id": "c", "tool_input": {"command": "ls"}}
+    scene.tell("codex", hook_event_name="PreToolUse", **hook)
+    with scene.listening() as listener:
+        assert listener.post(request(result("c"))) == (200, {})
+        listener.stop()
+    finished = [entry for entry in scene.entries() if entry.kind == "tool.finished"]
+    assert [entry.source for entry in finished] == ["otel"]
+
+
 def test_what_is_of_no_known_repository_is_rejected(scene: Scene) -> None:
     """Records of a session that no journal knows are counted in the answer, and not recorded; the others are."""
     with scene.listening() as listener:
