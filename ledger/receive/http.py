@@ -25,6 +25,7 @@ _REASONS = {
     415: "Unsupported Media Type",
     417: "Expectation Failed",
     431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
     503: "Service Unavailable",
 }
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[!-~]{0,2047}) HTTP/1\.([01])")
@@ -152,6 +153,8 @@ class Server:
         else:
             try:
                 response = await self._handler(request)
+            except Exception:  # a mistake of ours is said to the client, and costs nobody else
+                response = Response(500)
             finally:
                 self._held -= len(request.body)
             del request

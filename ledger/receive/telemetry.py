@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from ledger.agents import otel
 from ledger.core.fact import Fact, Observation
-from ledger.errors import FormatError, KeyUnavailable, LedgerError, StoreError
+from ledger.errors import KeyUnavailable, LedgerError, StoreError
 from ledger.receive.otlp import LogRecord
 from ledger.receive.sessions import Home, Sessions, repository_at
 from ledger.recorder import Recorder
@@ -145,18 +145,29 @@ class Receiver:
                 batches, refused, ends = self._next_batches(), self._refused, self._ends
                 if batches or ends:
                     self._refused = Counter()
-            if ends or time.monotonic() - self._looked > _TICK_S:
-                self._looked = time.monotonic()
-                self._look_again()
-                self._let_go()
-            if batches or ends:
-                self._record_batches(batches, refused)
+            try:
+                if ends or time.monotonic() - self._looked > _TICK_S:
+                    self._looked = time.monotonic()
+                    self._look_again()
+                    self._let_go()
+                if batches or ends:
+                    self._record_batches(batches, refused)
+                if ends and not batches:
+                    self._end()
+            except Exception as error:  # whatever it is, this thread lives on, and nobody waits for an answer for ever
+                self._note_failure(error)
+                for batch in batches:
+                    if not batch.done.done():
+                        batch.done.set_exception(Busy())
             if ends and not batches:
-                self._end()
                 break
         self._sessions.close()
         for recorder in self._recorders.values():
             recorder.close()
+
+    def _note_failure(self, error: Exception) -> None:
+        self.counts["failures"] += 1
+        self.problem = error.message if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
 
     def _next_batches(self) -> list[_Batch]:
         """Take what waits, up to some number of records. Caller holds `_wake`."""
@@ -206,9 +217,9 @@ class Receiver:
                 continue
             try:
                 item = understand(record, home)
-            except FormatError as error:
+            except Exception as error:  # FormatError, or a mistake of ours that a hostile record found
                 counts["rejected"] += 1
-                why = f"not understood: {error.message[:200]}"
+                why = f"not understood: {error}"[:200]
                 gaps[home, "otlp-not-understood"] += 1
                 continue
             if item is None:
@@ -242,7 +253,7 @@ class Receiver:
             gone.append(number)
             try:
                 item = understand(record, home)
-            except FormatError:
+            except Exception:
                 gaps[home, "otlp-not-understood"] += 1
             else:
                 items += [item] if item else []
@@ -278,8 +289,7 @@ class Receiver:
                 self._append_to(common_dir, mine, noted)
             except (LedgerError, OSError) as error:
                 failed.add(common_dir)
-                self.counts["failures"] += 1
-                self.problem = error.message if isinstance(error, LedgerError) else str(error)
+                self._note_failure(error)
                 if (recorder := self._recorders.pop(common_dir, None)) is not None:
                     recorder.close()
         return failed
