@@ -19,7 +19,7 @@ if TYPE_CHECKING:
             """Return what one native event means. Raises FormatError when it cannot be understood."""
 
 
-AGENTS = ("claude-code", "codex")
+AGENTS = ("claude-code", "codex", "gemini", "opencode")
 
 
 def load(name: str) -> Adapter | None:
@@ -32,4 +32,12 @@ def load(name: str) -> Adapter | None:
         from ledger.agents import claude_code
 
         return claude_code
+    if name == "gemini":
+        from ledger.agents import gemini
+
+        return gemini
+    if name == "opencode":
+        from ledger.agents import opencode
+
+        return opencode
     return None

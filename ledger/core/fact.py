@@ -24,7 +24,10 @@ class Fact(NamedTuple):
     once. Facts of one call use `<kind>:<call id>`. None means that only an equal fact within two seconds is a repetition.
 
     `answers` says how `cause` is found: the open request of this `call` ("call"), or the newest open request in the session
-    with the same `input_digest` ("input"), for events that carry no call id.
+    with the same `input_digest` ("input"), for events that carry no call id, or the session's only open request ("open").
+
+    `mark` tells an event from others of the same surface, for agents whose calls have no identifiers: the recorder then names
+    the call (`ledger.recording.numbering`).
     """
 
     kind: str
@@ -37,6 +40,7 @@ class Fact(NamedTuple):
     once: str | None = None
     answers: str | None = None
     input_digest: str | None = None
+    mark: str | None = None
 
 
 class Observation(NamedTuple):

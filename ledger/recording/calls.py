@@ -18,7 +18,12 @@ from ledger.store.journal import Journal
 
 # Tools that edit files and start nothing: a commit is never theirs.
 _EDITORS = frozenset(
-    {"Edit", "Write", "MultiEdit", "NotebookEdit", "Read", "Glob", "Grep", "apply_patch", "update_plan", "TodoWrite"}
+    """
+    Edit Write MultiEdit NotebookEdit Read Glob Grep TodoWrite
+    apply_patch update_plan
+    replace write_file read_file read_many_files list_directory glob grep_search search_file_content write_todos
+    edit write read patch list grep todowrite todoread
+    """.split()
 )
 _EXPIRY_MS = 24 * 3600 * 1000
 _MAX_TOUCHED = 2000
@@ -74,6 +79,12 @@ def find_by_input(journal: Journal, session: str | None, digest: str) -> Call | 
     sql = f"SELECT {_COLUMNS} FROM call WHERE session = ? AND digest = ? ORDER BY seq DESC LIMIT 1"
     rows = journal.all(sql, (session or "", digest))
     return _call(rows[0]) if rows else None
+
+
+def find_only(journal: Journal, session: str | None) -> Call | None:
+    """Return a session's open call if there is just one, else None."""
+    rows = journal.all(f"SELECT {_COLUMNS} FROM call WHERE session = ? LIMIT 2", (session or "",))
+    return _call(rows[0]) if len(rows) == 1 else None
 
 
 def committing_calls(journal: Journal, repo: GitDir, at_ms: int) -> list[Call]:

@@ -20,7 +20,7 @@ from ledger.store.state import read_regular_file
 
 _REPEAT_MS = 2000
 _MAX_PLAN_BYTES = 1 << 20
-_TURN_ENDS = frozenset({"Stop", "Interrupt", "StopFailure"})
+_TURN_ENDS = frozenset({"Stop", "Interrupt", "StopFailure", "AfterAgent", "session.idle"})
 
 
 class Setting(NamedTuple):
@@ -53,6 +53,10 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting, *, l
     touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)
     for fact in seen.facts:
         fact = _with_plan_file(fact, seen.plan_file)
+        if fact.mark is not None:
+            from ledger.recording.numbering import name_call  # only some agents leave their calls without a name
+
+            fact = name_call(writer.journal, fact, setting.source, setting.at_ms)
         if setting.source in ("otel", "mcp"):
             fact = approvals.place(writer, setting.agent, fact)
         derived: Fact | None = fact
@@ -144,6 +148,8 @@ def _answered_call(writer: Writer, fact: Fact) -> calls.Call | None:
         return calls.find_call(writer.journal, fact.session, fact.call)
     if fact.answers == "input" and fact.input_digest is not None:
         return calls.find_by_input(writer.journal, fact.session, fact.input_digest)
+    if fact.answers == "open":
+        return calls.find_only(writer.journal, fact.session)
     return None
 
 
@@ -185,8 +191,10 @@ def _note_done(writer: Writer, key: str, seq: int, setting: Setting) -> None:
 def _key(fact: Fact, setting: Setting) -> str:
     """Name a fact: by agent, session, turn and `once`, or by session and content."""
     if fact.once is not None:
-        # A call's id may come again in another turn; what is of no call is named for its whole session.
-        parts = ["once", setting.agent, fact.session or "", (fact.turn or "") if fact.call else "", fact.once]
+        # A call's id may come again in another turn; what is of no call is named for its whole session. A call that was named here
+        # has the same name on every surface, whether that surface names turns or not.
+        turn = fact.turn if fact.call and fact.mark is None else None
+        parts = ["once", setting.agent, fact.session or "", turn or "", fact.once]
     else:
         parts = ["content", fact.session or "", fact.kind, json.dumps(fact.body, sort_keys=True, default=str)]
         parts += [name + hashlib.sha256(data.data).hexdigest() for name, data in sorted(fact.payloads.items())]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.agents import claude_code, codex, registry
+from ledger.agents import claude_code, codex, gemini, opencode, registry
 from ledger.core.canonical import format_canonical
 from ledger.core.fact import Fact, Observation
 from ledger.core.kinds import ACTOR_TYPES, KINDS, is_reserved
@@ -21,7 +21,7 @@ from ledger.errors import FormatError
 
 ROOT = Path(__file__).parents[2]
 CAPTURES = ROOT.parent / "shared" / "captures"
-ADAPTERS = [claude_code, codex]
+ADAPTERS = [claude_code, codex, gemini, opencode]
 
 is_payload_name = re.compile(r"[a-z][a-z0-9_.-]{0,63}").fullmatch
 
@@ -42,8 +42,8 @@ def check_fact(fact: Fact) -> None:
         text = data.decode("utf-8")
         if media == "application/json":
             json.loads(text)
-    assert fact.answers in (None, "call", "input")
-    assert fact.once in (None, f"{fact.kind}:{fact.call or fact.body.get('subagent')}")
+    assert fact.answers in (None, "call", "input", "open")
+    assert fact.once is None or fact.once.startswith(f"{fact.kind}:{fact.call or fact.body.get('subagent')}")
     assert (fact.answers == "call") <= (fact.call is not None)
     assert (fact.answers == "input") <= (fact.input_digest is not None)
 
@@ -66,9 +66,8 @@ def check(observation: Observation) -> None:
 def captured(agent: str) -> list[Any]:
     """Return the native events of an agent's captured sessions, as test parameters with names."""
     found = []
-    for path in (
-        sorted(CAPTURES.glob("codex/*/hooks.jsonl")) if agent == "codex" else sorted(CAPTURES.glob("claude/*/hooks/*.json"))
-    ):
+    places = {"codex": "codex/*/hooks.jsonl", "claude-code": "claude/*/hooks/*.json"}
+    for path in sorted(CAPTURES.glob(places.get(agent, f"{agent}/*/hooks/*.json"))):
         for number, line in enumerate(path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]):
             event = json.loads(line)
             event = event.get("stdin", event)
@@ -98,6 +97,28 @@ def test_captured_event_of_claude_code(event: Any) -> None:
     assert all("raw" not in fact.payloads for fact in observation.facts)
 
 
+@pytest.mark.parametrize("event", captured("gemini"))
+def test_captured_event_of_gemini(event: Any) -> None:
+    """Every event that Gemini CLI really sent becomes facts of its session, and a call's facts can be named."""
+    observation = gemini.translate(event)
+    check(observation)
+    assert observation.facts
+    assert {fact.session for fact in observation.facts} == {event["session_id"]}
+    assert all(fact.mark and fact.input_digest for fact in observation.facts if fact.kind.startswith("tool."))
+    assert all("raw" not in fact.payloads for fact in observation.facts)
+
+
+@pytest.mark.parametrize("event", captured("opencode"))
+def test_captured_event_of_opencode(event: Any) -> None:
+    """Every event that opencode really sent is understood: it becomes facts of its session, or says nothing that lasts."""
+    observation = opencode.translate(event)
+    check(observation)
+    named = re.findall(r'"sessionID": "([^"]+)"', json.dumps(event))
+    parents = re.findall(r'"parentID": "(ses_[^"]+)"', json.dumps(event))
+    assert {fact.session for fact in observation.facts} <= {*named, *parents}
+    assert all("extra" not in fact.payloads and "raw" not in fact.payloads for fact in observation.facts)
+
+
 # Events made up
 
 TELLING_TEXTS = (
@@ -107,7 +128,11 @@ TELLING_TEXTS = (
 )
 texts = st.text(st.characters(codec=None), max_size=12) | st.sampled_from(TELLING_TEXTS)
 names = st.sampled_from(
-    "command plan todos content status step explanation description file_path filePath interrupted isError name subject".split()
+    """
+    command plan todos content status step explanation description file_path filePath interrupted isError name subject
+    sessionID callID tool args properties part state error info parentID session turn call servers message parts text type
+    metadata exit llmContent server_name reply permission patterns id
+    """.split()
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -119,6 +144,7 @@ members = st.sampled_from(
     session_id turn_id prompt_id cwd model permission_mode effort tool_name tool_input tool_use_id tool_response agent_id agent_type
     prompt source reason error is_interrupt duration_ms mcp_server last_assistant_message message notification_type file_path
     memory_type load_reason trigger permission_suggestions task task_subject strange
+    timestamp mcp_context details prompt_response input output event ledger lost
     """.split()
 )
 calls = st.lists(
@@ -127,7 +153,7 @@ calls = st.lists(
 )
 events = st.builds(
     lambda name, tool, rest, batch: {**rest, **tool, **batch, "hook_event_name": name},
-    st.sampled_from(sorted(claude_code.EVENTS | codex.EVENTS)),
+    st.sampled_from(sorted(claude_code.EVENTS | codex.EVENTS | gemini.EVENTS | opencode.EVENTS)),
     st.fixed_dictionaries({}, optional={"tool_name": texts, "tool_use_id": texts, "tool_input": st.dictionaries(names, values)}),
     st.dictionaries(members, values, max_size=8),
     st.fixed_dictionaries({}, optional={"tool_calls": calls}),
@@ -154,8 +180,17 @@ def test_deep_input_is_recorded_or_refused(adapter: Any) -> None:
     value: Any = []
     for _ in range(20_000):
         value = [value]
+    name = next(name for name in ("PreToolUse", "BeforeTool", "tool.execute.before") if name in adapter.EVENTS)
     with pytest.raises(FormatError):
-        adapter.translate({"hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_input": value})
+        adapter.translate(
+            {
+                "hook_event_name": name,
+                "tool_name": "Bash",
+                "tool_input": value,
+                "input": {"tool": "bash"},
+                "output": {"args": value},
+            }
+        )
 
 
 # The adapters as modules
@@ -170,7 +205,7 @@ def test_registry_knows_its_agents() -> None:
     assert registry.load("../codex") is None
 
 
-@pytest.mark.parametrize("module", ["codex", "claude_code"])
+@pytest.mark.parametrize("module", ["codex", "claude_code", "gemini", "opencode"])
 def test_adapter_needs_only_the_standard_library(module: str) -> None:
     """An adapter is on the path of every tool call: it loads nothing from outside, and nothing slow to start."""
     script = (

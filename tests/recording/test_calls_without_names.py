@@ -1,0 +1,121 @@
+"""Agents whose calls have no identifiers (Gemini CLI): requests and results join, and commits are found without git hooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from desk import Desk
+
+OFF = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath", "GIT_CONFIG_VALUE_0": ""}
+
+
+class Gemini:
+    """Gemini CLI at a desk: a clock that goes on by a second with each event."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.seconds = 0
+
+    def event(self, name: str, **members: Any) -> dict[str, Any]:
+        """Return an event, a second after the one before."""
+        self.seconds += 1
+        at = f"2026-01-02T03:{self.seconds // 60:02}:{self.seconds % 60:02}.000Z"
+        return {"session_id": "g-1", "cwd": str(self.desk.path), "hook_event_name": name, "timestamp": at, **members}
+
+    def before(self, command: str) -> dict[str, Any]:
+        """Return the event before a shell command."""
+        return self.event("BeforeTool", tool_name="run_shell_command", tool_input={"command": command})
+
+    def after(self, command: str, text: str = "Output: x") -> dict[str, Any]:
+        """Return the event after it."""
+        given = {"tool_name": "run_shell_command", "tool_input": {"command": command}}
+        return self.event("AfterTool", **given, tool_response={"llmContent": text})
+
+    def tell(self, *events: dict[str, Any]) -> None:
+        """Run the hook for each event; it must say nothing at all."""
+        self.desk.tell(*events, agent="gemini", env={"GEMINI_CLI": "1"})
+
+
+def test_request_and_result_bear_one_synthesised_name(desk: Desk) -> None:
+    """Both have the call's name, which says that it was inferred, and the result names its request as its cause."""
+    gemini = Gemini(desk)
+    gemini.tell(gemini.before("make"), gemini.after("make"))
+    request, result = desk.one("tool.requested"), desk.one("tool.finished")
+    assert request.call == result.call and request.call.startswith("run_shell_command-1-")
+    assert result.cause == request.seq
+    assert request.body["basis"]["call"] == result.body["basis"]["call"] == "inferred"
+    desk.check()
+
+
+def test_same_command_again_is_another_call(desk: Desk) -> None:
+    """The n-th call with one input has the number n; what is told twice is recorded once."""
+    gemini = Gemini(desk)
+    for _ in range(3):
+        before, after = gemini.before("make"), gemini.after("make")
+        gemini.tell(before, before, after, after)
+    names = [entry.call for entry in desk.entries("tool.requested")]
+    assert [name.split("-")[1] for name in names] == ["1", "2", "3"]
+    assert [entry.call for entry in desk.entries("tool.finished")] == names
+    assert [entry.cause for entry in desk.entries("tool.finished")] == [entry.seq for entry in desk.entries("tool.requested")]
+
+
+def test_refused_call_does_not_take_the_next_ones_result(desk: Desk) -> None:
+    """A call that a policy denied gets no AfterTool; the same command, asked for again and allowed, gets the result."""
+    gemini = Gemini(desk)
+    gemini.tell(gemini.before("curl x"), gemini.before("curl x"), gemini.after("curl x"))
+    first, second = desk.entries("tool.requested")
+    assert desk.one("tool.finished").cause == second.seq
+    assert desk.one("tool.finished").call == second.call != first.call
+
+
+def test_result_without_request_is_kept(desk: Desk) -> None:
+    """A recorder that was not there for the request records the result, with a name and without a cause."""
+    gemini = Gemini(desk)
+    gemini.tell(gemini.after("make"), gemini.before("make"))
+    result, request = desk.one("tool.finished"), desk.one("tool.requested")
+    assert result.cause is None
+    assert (result.call.split("-")[1], request.call.split("-")[1]) == ("1", "2")
+
+
+def test_commit_is_found_although_gemini_switches_git_hooks_off(desk: Desk) -> None:
+    """Gemini's shell sets core.hooksPath to nothing: HEAD, compared at the result, tells which call made the commit."""
+    gemini = Gemini(desk)
+    command = "git commit -qm 'agent commit'"
+    given = {"file_path": str(desk.path / "a.txt"), "content": "a\n"}
+    write = {"tool_name": "write_file", "tool_input": given}
+    gemini.tell(gemini.event("BeforeTool", **write))
+    (desk.path / "a.txt").write_text("a\n")
+    gemini.tell(gemini.event("AfterTool", **write, tool_response={"llmContent": "ok"}), gemini.before(command))
+    desk.git("add", "a.txt")
+    desk.git("commit", "-qm", "agent commit", **OFF)
+    assert desk.entries("commit.recorded") == []  # no hook ran
+    gemini.tell(gemini.after(command))
+    request, commit = desk.entries("tool.requested")[-1], desk.one("commit.recorded")
+    assert (commit.body["oid"], commit.body["via"]) == (desk.git("rev-parse", "HEAD"), "reflog")
+    assert (commit.session, commit.call) == ("g-1", request.call)
+    assert desk.links(commit.body["oid"]) == {"a.txt": "exact"}
+    desk.check()
+
+
+def test_turn_that_ends_closes_what_was_refused(desk: Desk) -> None:
+    """After AfterAgent no call of the turn is open, so that a human's commit is not taken for the agent's."""
+    gemini = Gemini(desk)
+    gemini.tell(gemini.before("git push"), gemini.event("AfterAgent", prompt="x", prompt_response="Done."))
+    desk.git("commit", "-q", "--allow-empty", "-m", "by hand", **OFF)
+    gemini.tell(gemini.event("SessionEnd", reason="exit"))
+    commit = desk.one("commit.recorded")
+    assert (commit.session, commit.call) == (None, None)
+
+
+def test_dialogue_is_joined_to_the_only_open_call(desk: Desk) -> None:
+    """With one call open, the request for leave is about it; with two, it is left alone."""
+    gemini = Gemini(desk)
+    details = {"type": "exec", "command": "rm x", "rootCommand": "rm"}
+    ask = {"notification_type": "ToolPermission", "message": "Allow?", "details": details}
+    gemini.tell(
+        gemini.before("rm x"), gemini.event("Notification", **ask), gemini.before("ls"), gemini.event("Notification", **ask)
+    )
+    first, second = desk.entries("approval.requested")
+    request = desk.entries("tool.requested")[0]
+    assert (first.cause, first.call, first.body["basis"]["call"]) == (request.seq, request.call, "inferred")
+    assert (second.cause, second.call) == (None, None)
