@@ -74,7 +74,8 @@ def _flatten(native: dict[str, Any]) -> dict[str, Any]:
     said, given, bus = _object(native, "ledger"), _object(native, "input"), _object(native, "event")
     told = _object(bus, "properties")
     own = given.get("sessionID") or told.get("sessionID")
-    flat: dict[str, Any] = {name: native[name] for name in ("hook_event_name", "cwd") if name in native}
+    # `cut` is what the event measured before the plugin cut its texts: nobody uses it, so it ends in `extra`.
+    flat: dict[str, Any] = {name: native[name] for name in ("hook_event_name", "cwd", "cut") if name in native}
     flat["session_id"], flat["turn_id"] = own, said.get("turn")
     root = said.get("session") or _object(told, "info").get("parentID")
     if type(root) is str and root != own:

@@ -14,7 +14,7 @@ from ledger.repo.gitdir import GitDir
 
 
 @click.command()
-@click.option("--agents", metavar="NAMES", help="codex,claude-code, all or none; if not given, those found here.")
+@click.option("--agents", metavar="NAMES", help="codex,claude-code,gemini,opencode, all or none; if not given, those found here.")
 @click.option("--scope", type=click.Choice(["project", "user"]), default="project", show_default=True, help="Whose agent settings.")
 @click.option("--key", metavar="WHERE", help="file (the default), ssh-agent or ssh-agent:SHA256:… for a new log.")
 @click.option("--store", type=click.Choice(["state", "git"]), help="Where the journal rests: git if the home folder does not last.")
@@ -127,6 +127,8 @@ def _first_settings(repo: GitDir, state: str) -> dict[str, Any]:
 
 
 def _to_do(agents: dict[str, str]) -> list[str]:
-    if "codex" not in agents:
-        return []
-    return ["open codex in this repository and trust its hooks when it shows `Hooks need review`; see `ledger doctor`"]
+    steps = {
+        "codex": "open codex in this repository and trust its hooks when it shows `Hooks need review`; see `ledger doctor`",
+        "gemini": "open gemini in this repository and agree to its hooks if it asks: it runs none of a project before that",
+    }
+    return [step for agent, step in steps.items() if agent in agents]

@@ -2,6 +2,8 @@
 
 Each event gets one group of our own at the end of its list; whatever else the file says keeps its place and its spelling. Ours is
 recognised by its exact command, which is the same in every scope, so that Claude Code runs it once.
+
+opencode has no such settings: it gets a plugin, a file of its own that is ours from the first byte to the last.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from ledger.errors import FormatError, Refused
 from ledger.install import git, jsontext
 from ledger.install.files import Content, digest, lies_within, read_content, remove_file, write_content
 from ledger.install.manifest import Manifest, Written
+from ledger.install.templates import is_plugin, render_plugin
 from ledger.repo.gitdir import GitDir
 
 _TIMEOUT_S = 30
@@ -38,8 +41,15 @@ CODEX_EVENTS = tuple(
 )
 
 
+# Of Gemini's events those that tell something: the others carry the whole conversation, or come with every call of the model.
+GEMINI_EVENTS = ("SessionStart", "SessionEnd", "BeforeAgent", "AfterAgent", "BeforeTool", "AfterTool", "Notification")
+
+
 class AgentKind(NamedTuple):
-    """Where an agent keeps its settings, how its program is called, and which events it has."""
+    """Where an agent keeps its settings, how its program is called, and which events it has.
+
+    `timeouts` are in the agent's own unit, as is `timeout`. An agent without events gets a plugin instead of settings.
+    """
 
     name: str
     title: str
@@ -48,14 +58,22 @@ class AgentKind(NamedTuple):
     project_file: str
     user_file: str
     events: tuple[str, ...]
-    timeouts: Mapping[str, int]
+    timeouts: Mapping[str, int] = {}
+    timeout: int = _TIMEOUT_S
+    named: bool = False  # each hook bears a name, by which the agent shows it
 
 
 AGENTS = {
     kind.name: kind
     for kind in (
         AgentKind("codex", "Codex", "codex", ".codex", "hooks.json", "hooks.json", CODEX_EVENTS, _CODEX_SHORT),
-        AgentKind("claude-code", "Claude Code", "claude", ".claude", "settings.local.json", "settings.json", CLAUDE_EVENTS, {}),
+        AgentKind("claude-code", "Claude Code", "claude", ".claude", "settings.local.json", "settings.json", CLAUDE_EVENTS),
+        AgentKind(
+            *("gemini", "Gemini CLI", "gemini", ".gemini", "settings.json", "settings.json", GEMINI_EVENTS),
+            timeout=_TIMEOUT_S * 1000,
+            named=True,
+        ),
+        AgentKind("opencode", "opencode", "opencode", ".opencode", "plugins/git-ledger.js", "plugins/git-ledger.js", ()),
     )
 }
 
@@ -78,8 +96,9 @@ def hook_command(interpreter: str, state: str, agent: str) -> str:
 def hook_groups(agent: str, command: str) -> dict[str, dict[str, Any]]:
     """Return our group for each event of an agent."""
     kind = AGENTS[agent]
+    name = {"name": "git-ledger"} if kind.named else {}
     return {
-        event: {"hooks": [{"type": "command", "command": command, "timeout": kind.timeouts.get(event, _TIMEOUT_S)}]}
+        event: {"hooks": [{**name, "type": "command", "command": command, "timeout": kind.timeouts.get(event, kind.timeout)}]}
         for event in kind.events
     }
 
@@ -88,6 +107,11 @@ def home_of(agent: str) -> str:
     """Return the folder where an agent keeps the user's own settings."""
     if agent == "codex" and os.environ.get("CODEX_HOME"):
         return os.path.abspath(os.environ["CODEX_HOME"])
+    if agent == "gemini" and os.environ.get("GEMINI_CLI_HOME"):
+        return os.path.join(os.path.abspath(os.environ["GEMINI_CLI_HOME"]), AGENTS[agent].folder)
+    if agent == "opencode":
+        base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+        return os.path.join(os.path.abspath(base), "opencode")
     return os.path.join(os.path.expanduser("~"), AGENTS[agent].folder)
 
 
@@ -114,6 +138,8 @@ def plan_settings(agent: str, scope: str, repo: GitDir, command: str, manifest: 
     named = settings_path(agent, scope, repo.work_tree)
     path = _resolve(named, home_of(agent) if scope == "user" else repo.work_tree, scope, repo)
     before = read_content(path)
+    if not AGENTS[agent].events:
+        return _plan_plugin(agent, path, before, command, manifest)
     text = _decode(before.data, path) if before else ""
     value = _parse(text, path)
     written = manifest.file(path)
@@ -128,6 +154,18 @@ def plan_settings(agent: str, scope: str, repo: GitDir, command: str, manifest: 
         value = _parse(text, path)
     mode = before.mode if before else 0o600 if scope == "user" else 0o644
     return SettingsPlan(agent, path, before, original, Content(text.encode(), mode))
+
+
+def _plan_plugin(agent: str, path: str, before: Content | None, command: str, manifest: Manifest) -> SettingsPlan:
+    """Return what is to become of a file that is ours alone. Raises Refused where somebody else's has its name."""
+    if before is not None and not is_plugin(before.data):
+        raise Refused(f"{path} is there already, and not ours", remedy="move it away, or leave this agent out with --agents")
+    return SettingsPlan(agent, path, before, None, Content(plugin_text(command), before.mode if before else 0o644))
+
+
+def plugin_text(command: str) -> bytes:
+    """Return the plugin that hands events to the shell command `command`."""
+    return render_plugin(shlex.split(command))
 
 
 def _without_us(before: Content | None, text: str, written: Written | None, commands: Collection[str], path: str) -> Content | None:

@@ -14,6 +14,7 @@ from ledger.errors import FormatError, LedgerError, Refused
 from ledger.install import agents, codextrust, githooks, jsontext
 from ledger.install.files import read_content
 from ledger.install.manifest import Manifest, read_manifest
+from ledger.install.templates import is_plugin
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.store import keys
@@ -64,8 +65,13 @@ def wired_agents(patient: Patient) -> dict[str, list[str]]:
     wired: dict[str, list[str]] = {}
     for manifest in (patient.own, patient.user):
         for agent, paths in manifest.settings.items():
-            wired.setdefault(agent, []).extend(path for path in paths if _events_wired(path, manifest))
+            wired.setdefault(agent, []).extend(path for path in paths if _is_wired(path, manifest))
     return {agent: paths for agent, paths in wired.items() if paths}
+
+
+def _is_wired(path: str, manifest: Manifest) -> bool:
+    content = read_content(path) if path.endswith(".js") else None
+    return is_plugin(content.data) if content is not None else bool(_events_wired(path, manifest))
 
 
 def _check_git(patient: Patient) -> Iterator[Check]:
@@ -157,6 +163,14 @@ def _check_agents(patient: Patient) -> Iterator[Check]:
 def _check_wiring(patient: Patient, agent: str, path: str) -> Iterator[Check]:
     kind = agents.AGENTS[agent]
     manifest = patient.own if path in patient.own.settings.get(agent, ()) else patient.user
+    if not kind.events:
+        content = read_content(path)
+        command = agents.hook_command(manifest.interpreter, manifest.state, agent)
+        if content is not None and content.data == agents.plugin_text(command):
+            yield Check(kind.title, "ok", f"the plugin {path}")
+        else:
+            yield Check(kind.title, "warn", f"the plugin {path} is not the one that this version installs", _AGAIN)
+        return
     events = _events_wired(path, manifest)
     missing = [event for event in kind.events if event not in events]
     if missing:

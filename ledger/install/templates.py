@@ -1,10 +1,12 @@
-"""The shell stubs that get installed, made from the templates in the top-level folder `hooks/`."""
+"""The shell stubs and the plugin that get installed, made from the templates in the top-level folder `hooks/`."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from typing import NamedTuple
 
 RECORDING = ("prepare-commit-msg", "commit-msg", "post-commit", "post-merge", "post-rewrite", "pre-push")
@@ -51,6 +53,17 @@ def render_stub(hook: str, wiring: Wiring) -> bytes:
     }
     # One pass over the template: a path may hold what looks like a placeholder.
     return os.fsencode(re.sub(r"@[A-Z_]+@", lambda match: values[match[0]], text))
+
+
+def render_plugin(command: Sequence[str]) -> bytes:
+    """Return opencode's plugin, which hands each event to `command`."""
+    # JSON in ASCII is JavaScript, whatever a path is made of; one that is not UTF-8 cannot be said in either.
+    return _read("opencode.js").replace("@COMMAND@", json.dumps(list(command))).encode("utf-8")
+
+
+def is_plugin(data: bytes) -> bool:
+    """Say whether these bytes are a plugin of ours, whatever was baked into it."""
+    return data.startswith(b"// git-ledger: ")
 
 
 def is_stub(data: bytes, hook: str) -> bool:

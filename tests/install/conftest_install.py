@@ -83,4 +83,5 @@ def snapshot(*roots: Path) -> dict[str, tuple[int, bytes]]:
 def touched(repo: Path, *more: Path) -> dict[str, tuple[int, bytes]]:
     """Return a snapshot of everything in a repository that `init` may touch."""
     git = repo / ".git"
-    return snapshot(git / "hooks", git / "config", git / "info", repo / ".claude", repo / ".codex", *more)
+    agents = (repo / name for name in (".claude", ".codex", ".gemini", ".opencode"))
+    return snapshot(git / "hooks", git / "config", git / "info", *agents, *more)

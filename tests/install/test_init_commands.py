@@ -57,7 +57,7 @@ def test_init_then_commit_then_deinit(sandbox, repo, ledger):
     write_script(repo / ".git/hooks/pre-commit", "exit 0")
     before = touched(repo)
     did = as_json(ledger("init", "--agents", "all", "--json"))
-    assert did["created"] and did["key_storage"] == "file" and set(did["agents"]) == {"codex", "claude-code"}
+    assert did["created"] and did["key_storage"] == "file" and set(did["agents"]) == {"codex", "claude-code", "gemini", "opencode"}
     assert sandbox.git("status", "--porcelain", cwd=repo) == ""
     sandbox.commit(repo, "second", {"README": "more\n"})
     message = sandbox.git("log", "-1", "--format=%B", cwd=repo)

@@ -15,6 +15,7 @@ from ledger.errors import FormatError, Refused
 from ledger.install import agents, codextrust, jsontext
 
 BOTH = ("codex", "claude-code")
+ALL = (*BOTH, "gemini", "opencode")
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
@@ -33,6 +34,7 @@ def test_the_events_are_those_that_are_understood():
     """Every event that gets wired has a meaning, and every event of Codex is wired."""
     assert set(agents.CODEX_EVENTS) == registry.load("codex").EVENTS
     assert set(agents.CLAUDE_EVENTS) <= registry.load("claude-code").EVENTS
+    assert set(agents.GEMINI_EVENTS) <= registry.load("gemini").EVENTS
 
 
 def test_settings_are_made_where_there_are_none(bench, repo):
@@ -49,6 +51,65 @@ def test_settings_are_made_where_there_are_none(bench, repo):
     assert bench.sandbox.git("status", "--porcelain", cwd=repo) == ""
     bench.remove(repo)
     assert touched(repo) == before
+
+
+def test_gemini_counts_in_milliseconds_and_is_put_back(bench, repo):
+    """Gemini's hooks have names, time out after 30,000, and leave a file of the user's as it was."""
+    path = repo / ".gemini/settings.json"
+    path.parent.mkdir()
+    path.write_text('{\n  "ui": {"theme": "Default"},\n  "hooks": {"BeforeTool": [{"matcher": "x", "hooks": []}]}\n}')
+    before = touched(repo)
+    bench.install(repo, ("gemini",))
+    hooks = json.loads(path.read_text())["hooks"]
+    assert set(hooks) == set(agents.GEMINI_EVENTS)
+    (hook,) = hooks["BeforeTool"][1]["hooks"]
+    command = agents.hook_command(str(bench.python), bench.state, "gemini")
+    assert hook == {"name": "git-ledger", "type": "command", "command": command, "timeout": 30000}
+    bench.install(repo, ("gemini",))
+    assert json.loads(path.read_text())["hooks"] == hooks
+    bench.remove(repo)
+    assert touched(repo) == before
+
+
+def test_opencode_gets_a_plugin_that_goes_again(bench, repo):
+    """The plugin holds the recorder's words whatever they are made of, git does not see it, and nothing is left of it."""
+    before = touched(repo)
+    done = bench.install(repo, ("opencode",))
+    path = repo / ".opencode/plugins/git-ledger.js"
+    assert done.agents == {"opencode": str(path)}
+    words = [str(bench.python), "-I", "-m", "ledger.hook", "--state", bench.state, "opencode"]
+    assert f"const COMMAND = {json.dumps(words)}\n" in path.read_text()
+    assert bench.sandbox.git("status", "--porcelain", cwd=repo) == ""
+    assert bench.install(repo, ("opencode",)).changed == ()
+    bench.remove(repo)
+    assert touched(repo) == before
+
+
+def test_a_plugin_of_somebody_else_is_left_alone(bench, repo):
+    """A file of that name that is not ours is refused at `init`; ours, once edited, stays at `deinit` and is named."""
+    path = repo / ".opencode/plugins/git-ledger.js"
+    path.parent.mkdir(parents=True)
+    path.write_text("export const Mine = async () => ({})\n")
+    with pytest.raises(Refused, match="not ours"):
+        bench.install(repo, ("opencode",))
+    path.unlink()
+    bench.install(repo, ("opencode",))
+    path.write_text(path.read_text() + "// mine\n")
+    assert bench.remove(repo).left == (str(path),)
+    assert path.read_text().endswith("// mine\n")
+
+
+def test_all_agents_at_user_scope_leave_a_home_as_it_was(bench, repo):
+    """The user's own settings of every agent are wired, opencode's where XDG_CONFIG_HOME says, and then put back."""
+    home = bench.sandbox.home
+    before = touched(repo, home)
+    done = bench.install(repo, ALL, "user")
+    assert done.agents["gemini"] == str(home / ".gemini/settings.json")
+    assert done.agents["opencode"] == str(home / ".config/opencode/plugins/git-ledger.js")
+    assert not (repo / ".opencode").exists()
+    bench.remove(repo)
+    assert not [name for name in (".codex", ".claude", ".gemini", ".config/opencode") if (home / name).exists()]
+    assert {name for name in touched(repo, home) if name not in before and "/.local" not in name} == set()
 
 
 def test_the_command_runs_as_it_stands(bench, repo):
@@ -147,7 +208,7 @@ def test_an_agent_that_is_no_longer_wanted_is_taken_out(bench, repo):
      "// comment\n{}", "\ufeff{}", '{"a": NaN}', b"\xff\xfe{}", "[" * 100_000],
     ids=lambda text: repr(text)[:30],
 )  # fmt: skip
-@pytest.mark.parametrize("agent", BOTH)
+@pytest.mark.parametrize("agent", [*BOTH, "gemini"])
 def test_malformed_settings_are_named_and_left_alone(bench, repo, text, agent):
     """Nothing at all is installed, and the message names the file."""
     path = repo / agents.AGENTS[agent].folder / agents.AGENTS[agent].project_file
@@ -155,7 +216,7 @@ def test_malformed_settings_are_named_and_left_alone(bench, repo, text, agent):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     before = touched(repo)
     with pytest.raises(Refused) as refused:
-        bench.install(repo, BOTH)
+        bench.install(repo, ALL)
     assert str(path) in refused.value.message and refused.value.remedy
     assert touched(repo) == before
     assert not bench.sandbox.state.exists()
