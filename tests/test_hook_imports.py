@@ -113,6 +113,28 @@ def test_a_hook_with_a_transcript_keeps_to_the_list(sandbox: Sandbox, repo: Path
         assert name == "Stop" or "ledger.recording.grants" not in mine
 
 
+_OPENCODE = {"input": {"tool": "edit", "sessionID": "s", "callID": "c1", "args": {}}, "output": {"args": {}}}
+
+
+@pytest.mark.parametrize(
+    ("agent", "names", "members"),
+    [
+        ("gemini", ("BeforeTool", "AfterTool", "AfterAgent"), {"timestamp": "2026-01-02T03:04:05.678Z"}),
+        ("opencode", ("tool.execute.before", "tool.execute.after", "chat.message"), _OPENCODE),
+        ("claude-code", ("preToolUse", "postToolUse", "stop"), {"cursor_version": "1"}),
+    ],
+)
+def test_hooks_of_the_other_agents_load_no_more(
+    sandbox: Sandbox, repo: Path, agent: str, names: tuple[str, ...], members: dict[str, object]
+) -> None:
+    """Naming calls that have no names, and telling who called, costs no library either."""
+    for name in names:
+        loaded_by = loaded(sandbox, repo, agent, data=event(repo, name, tool_response="ok", **members))
+        assert outer(loaded_by) - STANDARD - ED25519 == set(), f"{name} loads something new"
+        assert {each for each in loaded_by if each in NEVER} == set()
+    assert count_records(repo, sandbox) == 5
+
+
 @pytest.mark.parametrize("words", [("git", "post-commit"), ("git", "post-merge"), ("git", "post-rewrite", "amend")])
 def test_a_git_hook_loads_no_more(sandbox: Sandbox, repo: Path, words: tuple[str, ...]) -> None:
     """Recording a commit starts git by hand, for importing subprocess would cost 5 ms."""

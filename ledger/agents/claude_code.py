@@ -49,8 +49,12 @@ _DENIALS = (
 
 def translate(event: Any) -> Observation:
     """Return what one native event of Claude Code means. Raises FormatError when it cannot be understood."""
-    read = Event(event, _DIALECT)
-    return _TRANSLATIONS.get(read.name, _message)(read)
+    return translate_as(Event(event, _DIALECT))
+
+
+def translate_as(event: Event) -> Observation:
+    """Return what an event means that another agent (`event.dialect`) may have sent, in Claude Code's words."""
+    return _TRANSLATIONS.get(event.name, _message)(event)
 
 
 def _prompt(event: Event) -> Observation:
@@ -139,9 +143,9 @@ def _is_call(item: Any) -> bool:
 
 def _call_of(event: Event, item: dict[str, Any]) -> Event:
     """Return a call of a batch as an event of its own, with the identifiers of the batch."""
-    shared = ("hook_event_name", "session_id", "prompt_id", "agent_id", "agent_type")
+    shared = ("hook_event_name", "session_id", event.dialect.turn, "agent_id", "agent_type")
     given = {name: event.member(name) for name in shared if event.member(name) is not None}
-    return Event({**item, **given}, _DIALECT)
+    return Event({**item, **given}, event.dialect)
 
 
 def _batched(event: Event) -> list[Fact]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,3 +42,18 @@ def load(name: str) -> Adapter | None:
 
         return opencode
     return None
+
+
+def translate(adapter: Adapter, native: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, Observation]:
+    """Return the agent whose event came through `adapter`'s door, and what it means; Claude Code's is used by others as well.
+
+    Raises FormatError.
+    """
+    if adapter.NAME != "claude-code":
+        return adapter.NAME, adapter.translate(native)
+    from ledger.agents import callers
+
+    caller, basis = callers.caller_of(native, environ)
+    if caller == adapter.NAME:
+        return caller, adapter.translate(native)
+    return caller, callers.translate(native, caller, basis)

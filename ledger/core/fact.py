@@ -48,10 +48,11 @@ class Observation(NamedTuple):
 
     `touched` are the paths (absolute, or relative to `cwd`) that the call in `facts` is about to change or has changed, as
     far as its arguments say so. `cwd` is where the agent stood. `plan_file` is a file whose text is the plan of the
-    `plan.updated` fact that has no payload yet.
+    `plan.updated` fact that has no payload yet. `account` is the account that the agent says it works for.
     """
 
     facts: tuple[Fact, ...]
     cwd: str | None = None
     touched: tuple[str, ...] = ()
     plan_file: str | None = None
+    account: str | None = None

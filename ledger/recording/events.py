@@ -131,9 +131,9 @@ def _record_agent(writer: Writer, repo: GitDir, event: Event, *, live: bool) -> 
     if adapter is None:
         raise FormatError("no adapter of this name")
     native = parse_event(event.data, event.size)
-    seen = adapter.translate(native)
-    setting = Setting(repo, "hook", adapter.NAME, event.environ, event.at_ms, live)
-    if live and isinstance(native.get("transcript_path"), str) and adapter.NAME in ("codex", "claude-code"):
+    agent, seen = registry.translate(adapter, native, event.environ)
+    setting = Setting(repo, "hook", agent, event.environ, event.at_ms, live, seen.account)
+    if live and isinstance(native.get("transcript_path"), str) and agent in ("codex", "claude-code"):
         from ledger.recording.transcripts import record_with_transcript  # not every agent writes one
 
         record_with_transcript(writer, native, seen, setting)

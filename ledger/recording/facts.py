@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -36,6 +35,7 @@ class Setting(NamedTuple):
     environ: Mapping[str, str]
     at_ms: int
     live: bool = True
+    account: str | None = None
 
 
 def record_observation(writer: Writer, seen: Observation, setting: Setting, *, look: bool = True) -> list[int]:
@@ -229,32 +229,11 @@ def _announce_session(writer: Writer, fact: Fact, setting: Setting) -> None:
 def _with_principal(
     payloads: Mapping[str, PayloadData], body: Mapping[str, Any], setting: Setting
 ) -> tuple[dict[str, PayloadData], dict[str, Any]]:
-    """Add who asked: the OS user, which is observed, and git's identity, which is a setting and so a claim."""
-    import pwd
+    """Add who asked, as far as that can be known, and the basis of each part of it."""
+    from ledger.recording.principal import describe, principal  # once a session
 
-    from ledger.repo.commits import identity
-
-    uid = os.getuid()
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = str(uid)
-    try:
-        claimed = identity(setting.repo)
-    except RepoError:
-        claimed = {}  # an agent's PATH need not have git
-    who = {"os_user": name, "uid": uid, **claimed}
-    data = json.dumps(who, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "replace")
-    basis = {**body.get("basis", {}), "principal": "claimed"}
-    more: dict[str, Any] = {"basis": basis, "head": read_head(setting.repo)}
-    attended = setting.environ.get("CLAUDE_CODE_SESSION_ATTENDED")
-    if attended in ("0", "1"):
-        more["attended"] = attended == "1"
-        basis["attended"] = "claimed"
-    if setting.environ.get("CLAUDE_CODE_ENTRYPOINT"):
-        more["entrypoint"] = setting.environ["CLAUDE_CODE_ENTRYPOINT"]
-        basis["entrypoint"] = "claimed"
-    return {"principal": PayloadData(data, "application/json"), **payloads}, {**more, **body, "basis": basis}
+    body = describe(setting.repo, setting.environ, body)
+    return {"principal": principal(setting.repo, setting.environ, body, setting.account), **payloads}, body
 
 
 def _with_plan_file(fact: Fact, plan_file: str | None) -> Fact:

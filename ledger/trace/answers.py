@@ -69,13 +69,19 @@ def _typed_by(log: Log, entry: Entry) -> str:
 
 def _who(log: Log, entry: Entry, start: Entry | None) -> Who:
     if not is_asked(entry, log):
-        return {"principal": None, "name": None, "basis": "agent"}
+        return {"principal": None, "name": None, "basis": "agent", "account": None, "ci": None}
     said = _json(log, start, "principal") if start is not None else None
     basis = "observed" if start is not None and _basis(start, "principal") == "observed" else "asserted"
     if not isinstance(said, dict):
-        return {"principal": None, "name": None, "basis": basis}
-    principal = _text(said.get("git_email")) or _text(said.get("os_user"))
-    return {"principal": principal, "name": _text(said.get("git_name")) or _text(said.get("os_user")), "basis": basis}
+        return {"principal": None, "name": None, "basis": basis, "account": None, "ci": None}
+    ci = said.get("ci")
+    return {
+        "principal": _text(said.get("git_email")) or _text(said.get("os_user")),
+        "name": _text(said.get("git_name")) or _text(said.get("os_user")),
+        "basis": basis,
+        "account": _text(said.get("account")),
+        "ci": ci if isinstance(ci, dict) and ci else None,
+    }
 
 
 def _session_start(log: Log, entry: Entry) -> Entry | None:

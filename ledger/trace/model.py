@@ -45,11 +45,16 @@ class MatchedBy(TypedDict):
 
 
 class Who(TypedDict):
-    """Who asked. `basis`: `observed`, `asserted` (somebody said so, nobody checked) or `agent` (no person did)."""
+    """Who asked. `basis`: `observed`, `asserted` (somebody said so, nobody checked) or `agent` (no person did).
+
+    `account` is the one that the agent says it works for, `ci` what the environment claims of the job it runs in.
+    """
 
     principal: str | None
     name: str | None
     basis: str
+    account: str | None
+    ci: dict[str, Any] | None
 
 
 class Asked(TypedDict):

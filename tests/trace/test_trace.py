@@ -53,7 +53,8 @@ def test_all_eight_answers_are_in_the_json(sandbox):
     assert found["match"] == {"rung": "exact", "recorded_oid": oid}
     assert found["verdict"] == "consistent"
     (asked,) = found["asked"]
-    assert asked["who"] == {"principal": "ada@example.invalid", "name": "Ada Example", "basis": "asserted"}
+    who = {"principal": "ada@example.invalid", "name": "Ada Example", "basis": "asserted", "account": None, "ci": None}
+    assert asked["who"] == who
     assert asked["agent"] == "codex" and asked["session"] == story.session and asked["entry"] == ref + "2"
     assert asked["prompt"] == "Please fix add() as ticket T-42 says, run the tests, and commit."
     assert [step["status"] for step in found["planned"][0]["steps"]] == ["completed", "in_progress", "pending"]

@@ -150,10 +150,24 @@ def _asked(item: Mapping[str, Any], view: _View) -> RenderableType:
         line.append(f"  to {safe(item['agent'])}")
     if item["session"]:
         line.append(f", session {safe(item['session'][:8])}", style=DIM)
+    for claim in _claimed(who):
+        line.append(f"\n{safe(claim)}", style=DIM)
     head = _grid((None, "left"), (19 if item["at"][:10] != view.day else 8, "right"), (_REF, "right"))
     head.add_row(line, Text(clock(item["at"], view.day), style=DIM), view.dim(item["entry"]))
     text = words(item["prompt"], lines=12, characters=1200, more=f"ledger show {short(item['entry'])}")
     return Group(head, Padding(text, (0, 0, 0, 2)))
+
+
+def _claimed(who: Mapping[str, Any]) -> list[str]:
+    """Return what else is claimed of who asked: the account the agent names, and the CI job it says that it runs in."""
+    ci = who["ci"] or {}
+    job = {
+        name: str(ci[name])[:100]
+        for name in ("provider", "repository", "project_path", "actor", "user_login", "run_id")
+        if ci.get(name)
+    }
+    said = [f"account {str(who['account'])[:200]}, as the agent says"] if who["account"] else []
+    return said + (["CI job, as its environment says: " + ", ".join(job.values())] if job else [])
 
 
 def _planned(plans: list[Mapping[str, Any]], view: _View) -> list[RenderableType]:
