@@ -36,6 +36,7 @@ const encode = (event) => {
 
 const waiting = []
 let running = false
+let current
 let lost = 0
 
 const start = (item) =>
@@ -48,10 +49,11 @@ const start = (item) =>
     }
     try {
       child = spawn(COMMAND[0], COMMAND.slice(1), { cwd: item.cwd, stdio: ["pipe", "ignore", "ignore"] })
+      item.child = child
       child.on("error", done)
       child.on("exit", done)
       child.stdin.on("error", () => {})
-      child.stdin.end(item.text)
+      child.stdin.end(item.text, () => (item.given = true))
     } catch {
       done()
     }
@@ -61,16 +63,23 @@ const run = async () => {
   if (running) return
   running = true
   while (waiting.length) {
-    const item = waiting.shift()
-    item.state = "started"
-    await start(item)
-    item.done()
+    current = waiting.shift()
+    await start(current)
+    current.done()
+    current = undefined
   }
   running = false
 }
 
 const flush = () => {
   const end = Date.now() + EXIT_MS
+  if (current && !current.given) {
+    // It waits for the end of its input, which it would take for the whole of it: once more, from the start.
+    try {
+      current.child.kill("SIGKILL")
+    } catch {}
+    waiting.unshift(current)
+  }
   while (waiting.length) {
     const item = waiting.shift()
     const left = end - Date.now()

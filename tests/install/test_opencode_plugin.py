@@ -164,7 +164,7 @@ def test_what_waits_at_the_exit_is_handed_over(sandbox):
     process.exit(0)
     """)
     steps = [event["event"]["properties"]["todos"][0]["content"] for event in node.events()]
-    assert sorted(steps) == [f"step {n}" for n in range(6)]  # the first one was on its way, and may come in between
+    assert sorted(steps) == [f"step {n}" for n in range(6)]  # the first one may be on its way, and come in between
 
 
 def test_huge_events_and_long_queues_are_bounded(sandbox):
