@@ -220,7 +220,7 @@ def _judge(error: Any) -> tuple[str, Verdict | None]:
         return "failed", None
     if error.startswith(_REFUSED_BY_RULE):
         every = ("decision", "scope", "decider", "grounds")
-        return "denied", Verdict("denied", "always", "policy", "rule", "inferred", {}, every)
+        return "denied", Verdict("denied", "once", "policy", "rule", "inferred", {}, every)
     if error.startswith(_REJECTED):
         return "denied", None  # `permission.replied` has told
     return ("cancelled" if error.startswith(_ABORTED) else "failed"), None

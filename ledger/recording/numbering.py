@@ -36,7 +36,7 @@ def name_call(journal: Journal, fact: Fact, source: str, at_ms: int) -> Fact:
         number = int(row[0])
     call = f"{tool}-{number}-{digest[:_DIGITS]}"
     body = {**fact.body, "basis": {**fact.body.get("basis", {}), "call": "inferred"}}
-    answers = "call" if fact.answers == "input" else fact.answers
+    answers = None if fact.kind == "tool.requested" else "call"
     return fact._replace(call=call, body=body, once=f"{fact.kind}:{call}", answers=answers)
 
 

@@ -39,7 +39,7 @@ BLOCK = 64 << 10
 _MAX_STATE = 200_000  # characters; an agent cannot make our notes grow
 _MAX_BLOCKS = 16  # looked at again in one hook
 _RECENT_MS = 3600 * 1000
-_ENDS = frozenset({"Stop", "SessionEnd", "Interrupt", "StopFailure", "SubagentStop"})
+_ENDS = frozenset({"AfterAgent", "Stop", "SessionEnd", "Interrupt", "StopFailure", "SubagentStop"})
 
 _WATCHED = frozenset({"SessionStart", "UserPromptSubmit", "Stop", "SessionEnd", "Interrupt"})  # when standing grants are looked at
 _UNFIT = (ValueError, KeyError, TypeError, RecursionError, AttributeError, FormatError)
@@ -91,6 +91,10 @@ def module_of(agent: str) -> ModuleType | None:
         from ledger.agents import claude_transcript
 
         return claude_transcript
+    if agent == "gemini":
+        from ledger.agents import gemini_transcript
+
+        return gemini_transcript
     return None
 
 
