@@ -56,7 +56,7 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting, *, l
         if fact.mark is not None:
             from ledger.recording.numbering import name_call  # only some agents leave their calls without a name
 
-            fact = name_call(writer.journal, fact, setting.source, setting.at_ms)
+            fact = name_call(writer.journal, fact, setting.source, setting.at_ms, live=setting.live)
         if setting.source in ("otel", "mcp"):
             fact = approvals.place(writer, setting.agent, fact)
         derived: Fact | None = fact

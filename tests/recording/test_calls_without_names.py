@@ -6,6 +6,10 @@ from typing import Any
 
 from desk import Desk
 
+from ledger.agents.otel import translate_record
+from ledger.recorder import Recorder
+from ledger.recording.facts import Setting, record_observation
+
 OFF = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath", "GIT_CONFIG_VALUE_0": ""}
 
 
@@ -34,6 +38,47 @@ class Gemini:
     def tell(self, *events: dict[str, Any]) -> None:
         """Run the hook for each event; it must say nothing at all."""
         self.desk.tell(*events, agent="gemini", env={"GEMINI_CLI": "1"})
+
+
+def tell_telemetry(desk: Desk, command: str, at: str, **more: Any) -> None:
+    """Record what Gemini's telemetry says of a shell command that ended."""
+    attributes = {"event.name": "gemini_cli.tool_call", "session.id": "g-1", "prompt_id": "g-1", "event.timestamp": at}
+    attributes |= {"function_name": "run_shell_command", "function_args": f'{{"command": "{command}"}}', "success": True, **more}
+    seen = translate_record("gemini-cli", "", attributes, None, 1)
+    assert seen is not None
+    with Recorder.open(str(desk.path), state=str(desk.state)) as recorder:
+        setting = Setting(desk.repo, "otel", "gemini", {}, 1, live=False)
+        recorder.append(lambda writer: record_observation(writer, seen, setting))
+
+
+def test_telemetry_of_a_call_that_hooks_told_of_adds_its_decision_only(desk: Desk) -> None:
+    """The n-th call with this input is the n-th on either surface; `accept` says nothing of who accepted."""
+    gemini = Gemini(desk)
+    for _ in range(2):
+        gemini.tell(gemini.before("make"), gemini.after("make"))
+    for at in ("10", "20", "20"):
+        tell_telemetry(desk, "make", at, decision="accept")
+    requests = desk.entries("tool.requested")
+    assert len(requests) == len(desk.entries("tool.finished")) == 2
+    decisions = desk.entries("approval.decided")
+    assert [(entry.call, entry.cause) for entry in decisions] == [(entry.call, entry.seq) for entry in requests]
+    assert [(entry.body["decision"], entry.body["decider"], entry.actor["type"]) for entry in decisions] == (
+        [("approved", "unknown", "unknown")] * 2
+    )
+
+
+def test_a_call_that_only_telemetry_saw_takes_nothing_from_the_next(desk: Desk) -> None:
+    """The recorder missed a call; the same command again is a call of its own, which makes its commit, and not a repetition."""
+    gemini = Gemini(desk)
+    gemini.tell(gemini.event("SessionStart", source="startup"))
+    tell_telemetry(desk, "git commit", "10")
+    gemini.tell(gemini.before("git commit"))
+    desk.git("commit", "-q", "--allow-empty", "-m", "by the agent", **OFF)
+    gemini.tell(gemini.after("git commit"))
+    first, second = desk.entries("tool.requested")
+    assert (first.source, second.source) == ("otel", "hook")
+    assert desk.one("commit.recorded").call == second.call != first.call
+    assert [entry.call for entry in desk.entries("tool.finished")] == [first.call, second.call]
 
 
 def test_request_and_result_bear_one_synthesised_name(desk: Desk) -> None:
