@@ -1,4 +1,8 @@
-"""The agents whose hooks are understood, each in a module that is loaded only when its event comes."""
+"""The agents whose surfaces are understood, each in modules that are loaded only when its event comes.
+
+`SURFACES` is the one declaration of which surfaces those are: the recorder reads a transcript, and `ledger doctor` and
+`docs/agents.md` (by way of `ledger.agents.coverage`) speak of one, where it is named here.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,18 @@ if TYPE_CHECKING:
             """Return what one native event means. Raises FormatError when it cannot be understood."""
 
 
-AGENTS = ("claude-code", "codex", "gemini", "opencode")
+SURFACES: dict[str, tuple[str, ...]] = {
+    "claude-code": ("hooks", "transcript", "telemetry"),
+    "codex": ("hooks", "transcript", "telemetry"),
+    "gemini": ("hooks", "transcript", "telemetry"),
+    "opencode": ("hooks",),
+}
+AGENTS = tuple(SURFACES)
+
+
+def has_transcript(agent: str) -> bool:
+    """Say whether an agent writes a transcript that is understood."""
+    return "transcript" in SURFACES.get(agent, ())
 
 
 def load(name: str) -> Adapter | None:

@@ -133,7 +133,7 @@ def _record_agent(writer: Writer, repo: GitDir, event: Event, *, live: bool) -> 
     native = parse_event(event.data, event.size)
     agent, seen = registry.translate(adapter, native, event.environ)
     setting = Setting(repo, "hook", agent, event.environ, event.at_ms, live, seen.account)
-    if live and isinstance(native.get("transcript_path"), str) and agent in ("codex", "claude-code", "gemini"):
+    if live and isinstance(native.get("transcript_path"), str) and registry.has_transcript(agent):
         from ledger.recording.transcripts import record_with_transcript  # not every agent writes one
 
         record_with_transcript(writer, native, seen, setting)

@@ -143,7 +143,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
-_MEMBERS = "id name args result status timestamp agentId displayName functionResponse response output error toolCalls $set".split()
+_MEMBERS = "id name args result status timestamp agentId displayName functionResponse response toolCalls $set".split()
 lines = st.recursive(
     values | st.sampled_from(["success", "error", "mcp_a", "x (y MCP Server)"]),
     lambda inner: (

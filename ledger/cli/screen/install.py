@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from ledger.agents.coverage import QUESTIONS, Answer
+from ledger.agents.coverage import OPTIONAL, QUESTIONS, Answer, Cell
 from ledger.cli.plain import safe
 from ledger.cli.screen import console, print_lines
 from ledger.install.agents import AGENTS
@@ -52,7 +52,7 @@ def render_deinit(removed: Removed) -> None:
     print_lines(lines)
 
 
-def render_doctor(checks: list[Check], coverage: Mapping[str, Mapping[str, Answer]]) -> None:
+def render_doctor(checks: list[Check], coverage: Mapping[str, Mapping[str, Cell]]) -> None:
     """Print the findings, then the table of questions and agents."""
     for check in checks:
         style, word = _LEVELS[check.level]
@@ -63,18 +63,35 @@ def render_doctor(checks: list[Check], coverage: Mapping[str, Mapping[str, Answe
     if coverage:
         console().print()
         console().print(_coverage_table(coverage))
+        for agent, cells in coverage.items():
+            console().print(Text(AGENTS[agent].title, style="bold"))
+            for line in _shortcomings(cells):
+                console().print(line)
+        console().print(Text("Telemetry is there where `ledger record otlp` receives it. All of it: docs/agents.md", style="dim"))
 
 
-def _coverage_table(coverage: Mapping[str, Mapping[str, Answer]]) -> Table:
-    table = Table(title="What can be answered here, by hooks alone", title_justify="left", show_lines=True)
-    table.add_column("question")
+def _coverage_table(coverage: Mapping[str, Mapping[str, Cell]]) -> Table:
+    table = Table(title="What can be answered here", title_justify="left")
+    table.add_column("question", no_wrap=True)
     for agent in coverage:
         table.add_column(AGENTS[agent].title)
     for name, question in QUESTIONS.items():
-        cells = [Text.assemble((answer.level, _ANSWERS[answer.level]), f": {answer.note}") for answer in _row(coverage, name)]
-        table.add_row(question, *cells)
+        table.add_row(question, *(_level(cells[name].answer) for cells in coverage.values()))
     return table
 
 
-def _row(coverage: Mapping[str, Mapping[str, Answer]], name: str) -> list[Answer]:
-    return [answers[name] for answers in coverage.values()]
+def _level(answer: Answer) -> Text:
+    return Text(answer.level, style=_ANSWERS[answer.level])
+
+
+def _shortcomings(cells: Mapping[str, Cell]) -> Iterator[Text]:
+    """Yield a line for each question that is not answered in full: why, and what telemetry would add."""
+    for name, cell in cells.items():
+        if cell.answer.level == "yes":
+            continue
+        line = Text.assemble(f"  {QUESTIONS[name]}: ", _level(cell.answer), f", {cell.answer.note}")
+        for surface in OPTIONAL:
+            if surface in cell.surfaces:
+                said = cell.surfaces[surface]
+                line.append(f" [with {surface}: ").append_text(_level(said)).append(f", {said.note}]")
+        yield line
