@@ -5,7 +5,7 @@ One declaration for all who speak of it: `ledger doctor` shows what holds here, 
 others (`KINDS_OF`). The surfaces of an agent are those of `ledger.agents.registry.SURFACES`.
 
     hooks       live, and before the act: what the agent runs at each event; opencode's plugin
-    transcript  the agent's own file, read as it grows at each hook; its user may edit it
+    transcript  the agent's own files, read as they grow at each hook, and its standing grants; its user may edit them
     telemetry   OpenTelemetry, where a receiver runs (`ledger record otlp`): best effort, and the agent must be told to send it
 """
 
@@ -72,7 +72,7 @@ _REQUESTED = _partly("that it was requested; not the decision, nor who took it")
 # question → surface → what it says. What is missing is a no.
 _DECLARED: dict[str, dict[str, dict[str, Answer]]] = {
     "codex": {
-        "asked": {"hooks": _ASKED},
+        "asked": {"hooks": _ASKED, "transcript": _partly("what started the turn: the agent's own screen, or a program")},
         "planned": {"hooks": _yes("update_plan, where the model is offered it")},
         "ran": {
             "hooks": _partly("every call and its output; no exit code, and no end of a call that was refused or cancelled"),
@@ -94,7 +94,7 @@ _DECLARED: dict[str, dict[str, dict[str, Answer]]] = {
             "telemetry": _yes("each destination, allowed or denied, where the network proxy is on"),
         },
         "boundary": {
-            "transcript": _yes("what the sandbox allows in each turn, and commands that it refused"),
+            "transcript": _yes("what the sandbox allows in each turn, commands that it refused, and standing grants"),
             "telemetry": _partly("the name of the policy, and commands that it refused"),
         },
         "changed": {"hooks": _CHANGED},
@@ -118,7 +118,7 @@ _DECLARED: dict[str, dict[str, dict[str, Answer]]] = {
             "telemetry": _yes("decision and source"),
         },
         "network": {"transcript": _partly("destinations that the sandbox refused; none that it allowed")},
-        "boundary": {"transcript": _partly("whether a call ran in the sandbox; not what that allows")},
+        "boundary": {"transcript": _partly("whether a call ran in the sandbox, and standing grants; not what that allows")},
         "changed": {"hooks": _CHANGED},
     },
     "gemini": {
@@ -139,7 +139,10 @@ _DECLARED: dict[str, dict[str, dict[str, Answer]]] = {
             "transcript": _partly("refusals by policy, by their text"),
             "telemetry": _partly("the decision; `accept` does not say whether a person, a rule or nobody had to"),
         },
-        "boundary": {"telemetry": _partly("the approval mode; what it says of its sandbox was seen to be wrong")},
+        "boundary": {
+            "transcript": _partly("standing grants: policies and settings; not whether there is a sandbox"),
+            "telemetry": _partly("the approval mode; what it says of its sandbox was seen to be wrong"),
+        },
         "changed": {"hooks": _CHANGED},
     },
     "opencode": {

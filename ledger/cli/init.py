@@ -129,6 +129,6 @@ def _first_settings(repo: GitDir, state: str) -> dict[str, Any]:
 def _to_do(agents: dict[str, str]) -> list[str]:
     steps = {
         "codex": "open codex in this repository and trust its hooks when it shows `Hooks need review`; see `ledger doctor`",
-        "gemini": "open gemini in this repository and agree to its hooks if it asks: it runs none of a project before that",
+        "gemini": "gemini warns once of the project's hooks; where folder trust is on, trust this folder, or it reads none of them",
     }
     return [step for agent, step in steps.items() if agent in agents]

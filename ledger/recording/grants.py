@@ -3,6 +3,7 @@
     codex         rules/*.rules of its home, and the machine's requirements.toml: digests and texts. config.toml: its digest, for it
                   may hold secrets
     claude-code   the settings of user, project and machine: digests, and of their members those that grant or forbid
+    gemini        the same, and the policies of its home: digests and texts
 
 An approval "for good" is a line in one of these, and so is whatever an agent or a person writes there without asking.
 """
@@ -23,6 +24,7 @@ from ledger.store.state import read_regular_file
 _MAX_FILE = 256 << 10
 _MAX_FILES = 50
 _MEMBERS = ("permissions", "sandbox", "disableAllHooks", "allowManagedHooksOnly", "defaultMode")
+_GEMINI_MEMBERS = ("tools", "security", "hooksConfig")
 
 
 class Grants(NamedTuple):
@@ -67,13 +69,10 @@ def note_grants(writer: Writer, setting: Setting, home: str, session: str | None
 
 
 def _read(setting: Setting, home: str) -> list[Grants]:
+    if setting.agent == "gemini":
+        return _read_gemini(setting, home)
     if setting.agent == "codex":
-        rules = os.path.join(home, "rules")
-        try:
-            names = sorted(name for name in os.listdir(rules) if name.endswith(".rules") and name.isprintable())[:_MAX_FILES]
-        except OSError:
-            names = []
-        places = [(f"rules/{name}", os.path.join(rules, name), True) for name in names]
+        places = _folder(home, "rules", ".rules")
         places += [
             ("requirements.toml", "/etc/codex/requirements.toml", True),
             ("config.toml", os.path.join(home, "config.toml"), False),
@@ -86,6 +85,25 @@ def _read(setting: Setting, home: str) -> list[Grants]:
             places.append((name, os.path.join(setting.repo.work_tree, name), False))
     found = (_grants(name, path, whole=False, members=_MEMBERS) for name, path, _ in places)
     return [item for item in found if item is not None]
+
+
+def _read_gemini(setting: Setting, home: str) -> list[Grants]:
+    found = [_grants(name, path, whole=True) for name, path, _ in _folder(home, "policies", ".toml")]
+    places = [("~/settings.json", os.path.join(home, "settings.json")), ("system/settings.json", "/etc/gemini-cli/settings.json")]
+    if setting.repo.work_tree:
+        places.append((".gemini/settings.json", os.path.join(setting.repo.work_tree, ".gemini", "settings.json")))
+    found += [_grants(name, path, whole=False, members=_GEMINI_MEMBERS) for name, path in places]
+    return [item for item in found if item is not None]
+
+
+def _folder(home: str, folder: str, ending: str) -> list[tuple[str, str, bool]]:
+    """Return (short name, path, whether its text is kept) of the files of an agent's folder."""
+    place = os.path.join(home, folder)
+    try:
+        names = sorted(name for name in os.listdir(place) if name.endswith(ending) and name.isprintable())[:_MAX_FILES]
+    except OSError:
+        return []
+    return [(f"{folder}/{name}", os.path.join(place, name), True) for name in names]
 
 
 def _grants(name: str, path: str, *, whole: bool, members: tuple[str, ...] = ()) -> Grants | None:

@@ -41,7 +41,8 @@ _MAX_BLOCKS = 16  # looked at again in one hook
 _RECENT_MS = 3600 * 1000
 _ENDS = frozenset({"AfterAgent", "Stop", "SessionEnd", "Interrupt", "StopFailure", "SubagentStop"})
 
-_WATCHED = frozenset({"SessionStart", "UserPromptSubmit", "Stop", "SessionEnd", "Interrupt"})  # when standing grants are looked at
+# When standing grants are looked at.
+_WATCHED = frozenset({"SessionStart", "UserPromptSubmit", "BeforeAgent", "Stop", "AfterAgent", "SessionEnd", "Interrupt"})
 _UNFIT = (ValueError, KeyError, TypeError, RecursionError, AttributeError, FormatError)
 
 _TABLE = """CREATE TABLE IF NOT EXISTS transcript (

@@ -1,4 +1,4 @@
-"""The real Codex and Claude Code command lines, driven against a model on loopback, with the recorder as their hook."""
+"""The real command lines of Codex, Claude Code, Gemini CLI and opencode, driven against a model on loopback, with the recorder as their hook."""
 
 from __future__ import annotations
 
@@ -94,3 +94,53 @@ def test_claude_code_session_is_recorded_verified_and_traced(sandbox, ledgered):
     edits = {ran["tool"]: ran["result_entry"] for ran in trace["ran"] if ran["tool"] in ("Edit", "Write")}
     assert (links["README.md"]["link"], links["README.md"]["calls"]) == ("exact", [edits["Edit"]])
     assert (links["src/new_file.py"]["link"], links["src/new_file.py"]["calls"]) == ("exact", [edits["Write"]])
+
+
+def check_edits(sandbox, repo: Path, trace: dict, edits: dict[str, str]) -> None:
+    """Assert that the commit at HEAD was made in a call, and that its paths are tied to the tools in `edits`."""
+    results = {ran["tool"]: ran["result_entry"] for ran in trace["ran"]}
+    links = {changed["path"]: (changed["link"], changed["calls"]) for changed in trace["changed"]}
+    assert links == {path: ("exact", [results[tool]]) for path, tool in edits.items()}
+    assert trace["match"]["rung"] == "exact"
+    assert not any("not on record" in line and "commit" in line for line in trace["unknown"])
+
+
+def test_gemini_session_is_recorded_although_it_switches_git_hooks_off(sandbox, ledgered):
+    """A real Gemini session leaves every call once, what no hook tells from its transcript, and its commit by comparing HEAD."""
+    repo, hook = ledgered
+    drive(sandbox, "others/drive_gemini.sh", repo, f"{hook} gemini", sandbox.root / "cap", "full", cwd=sandbox.root)
+    verified = ledger_json(sandbox, repo, "verify", "--full")
+    assert verified["verdict"] in ("consistent", "anchored")
+    trace = ledger_json(sandbox, repo, "trace", "HEAD")
+    assert trace["asked"][0]["prompt"] == "MAIN-SCRIPT please change the greeting and commit"
+    assert trace["planned"][0]["steps"] == [{"step": "Edit README", "status": "in_progress"}]
+    outcomes = {(ran["tool"], ran["command"]): ran["outcome"] for ran in trace["ran"] if ran["tool"] == "run_shell_command"}
+    assert len(outcomes) == len([ran for ran in trace["ran"] if ran["tool"] == "run_shell_command"])
+    assert outcomes[("run_shell_command", "exit 3")] == "failed"
+    assert outcomes[("run_shell_command", "curl http://127.0.0.1:9/denied")] == "denied"
+    assert outcomes[("run_shell_command", "rm -f /tmp/does-not-exist-ledger")] == "denied"
+    assert outcomes[("run_shell_command", "echo from-subagent")] == "finished"
+    assert {ran["mcp_server"] for ran in trace["ran"] if ran["mcp_server"]} == {"ledgerprobe"}
+    assert {item["decider"] for item in trace["approvals"]} == {"policy"}
+    check_edits(sandbox, repo, trace, {"README.md": "replace", "src/new_file.py": "write_file"})
+
+
+def test_opencode_session_is_recorded_by_the_plugin_of_the_project(sandbox, ledgered):
+    """A real opencode session with the plugin that `init` installs: calls, refusals, the subagent, and an exact commit."""
+    repo, _ = ledgered
+    done = sandbox.run(sys.executable, "-I", "-m", "ledger", "--state", sandbox.state, "init", "--agents", "opencode", cwd=repo)
+    assert done.returncode == 0, done.stderr
+    drive(sandbox, "others/drive_opencode.sh", repo, "true", sandbox.root / "cap", "full", cwd=sandbox.root)
+    verified = ledger_json(sandbox, repo, "verify", "--full")
+    assert verified["verdict"] in ("consistent", "anchored")
+    trace = ledger_json(sandbox, repo, "trace", "HEAD")
+    assert [(asked["who"]["basis"], asked["prompt"].strip('"')[:11]) for asked in trace["asked"]] == [
+        ("asserted", "MAIN-SCRIPT"),
+        ("agent", "SUB-TASK: l"),
+    ]
+    outcomes = {ran["command"]: ran["outcome"] for ran in trace["ran"] if ran["tool"] == "bash"}
+    assert outcomes["exit 3"] == "failed" and outcomes["echo from-subagent"] == "finished"
+    assert outcomes["curl http://127.0.0.1:9/denied"] == "denied"
+    assert {ran["mcp_server"] for ran in trace["ran"] if ran["mcp_server"]} == {"ledgerprobe"}
+    assert [(item["decision"], item["decider"]) for item in trace["approvals"]][0] == ("denied", "policy")
+    check_edits(sandbox, repo, trace, {"README.md": "edit", "src/new_file.py": "write"})

@@ -164,3 +164,23 @@ def test_dialogue_is_joined_to_the_only_open_call(desk: Desk) -> None:
     request = desk.entries("tool.requested")[0]
     assert (first.cause, first.call, first.body["basis"]["call"]) == (request.seq, request.call, "inferred")
     assert (second.cause, second.call) == (None, None)
+
+
+def test_standing_grants_are_on_record(desk: Desk) -> None:
+    """Gemini's policies and what of its settings grants are noted when a session begins, and again when they change."""
+    gemini = Gemini(desk)
+    home = desk.sandbox.home / ".gemini"
+    (home / "policies").mkdir(parents=True)
+    (home / "policies/a.toml").write_text('[[rule]]\ntoolName = "x"\ndecision = "allow"\n')
+    (home / "settings.json").write_text('{"tools": {"allowed": ["ls"]}, "apiKey": "secret-000"}')
+    chat = home / "tmp/demo/chats/session-1.jsonl"
+    chat.parent.mkdir(parents=True)
+    chat.write_text('{"sessionId":"g-1","kind":"main"}\n')
+    gemini.tell(gemini.event("SessionStart", source="startup", transcript_path=str(chat)))
+    noted = desk.one("boundary.declared")
+    assert [item["file"] for item in noted.body["grants"]] == ["policies/a.toml", "~/settings.json"]
+    assert b"allowed" in desk.payload(noted.seq, "grants")
+    assert b"secret-000" not in desk.payload(noted.seq, "grants")
+    (home / "policies/a.toml").write_text("")
+    gemini.tell(gemini.event("AfterAgent", prompt="x", prompt_response="y", transcript_path=str(chat)))
+    assert desk.entries("boundary.declared")[-1].body["changed"] == ["policies/a.toml"]
