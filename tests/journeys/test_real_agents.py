@@ -1,4 +1,4 @@
-"""The real command lines of Codex, Claude Code, Gemini CLI and opencode, driven against a model on loopback, with the recorder as their hook."""
+"""The real command lines of four agents, driven against a model on loopback, with the recorder as their hook or plugin."""
 
 from __future__ import annotations
 
@@ -96,13 +96,12 @@ def test_claude_code_session_is_recorded_verified_and_traced(sandbox, ledgered):
     assert (links["src/new_file.py"]["link"], links["src/new_file.py"]["calls"]) == ("exact", [edits["Write"]])
 
 
-def check_edits(sandbox, repo: Path, trace: dict, edits: dict[str, str]) -> None:
+def check_edits(trace: dict, edits: dict[str, str]) -> None:
     """Assert that the commit at HEAD was made in a call, and that its paths are tied to the tools in `edits`."""
     results = {ran["tool"]: ran["result_entry"] for ran in trace["ran"]}
     links = {changed["path"]: (changed["link"], changed["calls"]) for changed in trace["changed"]}
     assert links == {path: ("exact", [results[tool]]) for path, tool in edits.items()}
     assert trace["match"]["rung"] == "exact"
-    assert not any("not on record" in line and "commit" in line for line in trace["unknown"])
 
 
 def test_gemini_session_is_recorded_although_it_switches_git_hooks_off(sandbox, ledgered):
@@ -122,7 +121,7 @@ def test_gemini_session_is_recorded_although_it_switches_git_hooks_off(sandbox, 
     assert outcomes[("run_shell_command", "echo from-subagent")] == "finished"
     assert {ran["mcp_server"] for ran in trace["ran"] if ran["mcp_server"]} == {"ledgerprobe"}
     assert {item["decider"] for item in trace["approvals"]} == {"policy"}
-    check_edits(sandbox, repo, trace, {"README.md": "replace", "src/new_file.py": "write_file"})
+    check_edits(trace, {"README.md": "replace", "src/new_file.py": "write_file"})
 
 
 def test_opencode_session_is_recorded_by_the_plugin_of_the_project(sandbox, ledgered):
@@ -142,5 +141,5 @@ def test_opencode_session_is_recorded_by_the_plugin_of_the_project(sandbox, ledg
     assert outcomes["exit 3"] == "failed" and outcomes["echo from-subagent"] == "finished"
     assert outcomes["curl http://127.0.0.1:9/denied"] == "denied"
     assert {ran["mcp_server"] for ran in trace["ran"] if ran["mcp_server"]} == {"ledgerprobe"}
-    assert [(item["decision"], item["decider"]) for item in trace["approvals"]][0] == ("denied", "policy")
-    check_edits(sandbox, repo, trace, {"README.md": "edit", "src/new_file.py": "write"})
+    assert (trace["approvals"][0]["decision"], trace["approvals"][0]["decider"]) == ("denied", "policy")
+    check_edits(trace, {"README.md": "edit", "src/new_file.py": "write"})
