@@ -34,6 +34,14 @@ const encode = (event) => {
   return Buffer.byteLength(text) <= MAX_BYTES ? text : ""
 }
 
+// Where this plugin is installed twice, for the project and for the user, each event comes twice: as the same object.
+const seen = (globalThis[Symbol.for("git-ledger " + COMMAND.join("\0"))] ??= new WeakSet())
+const isAgain = (object) => {
+  if (seen.has(object)) return true
+  seen.add(object)
+  return false
+}
+
 const waiting = []
 let running = false
 let current
@@ -170,16 +178,21 @@ export const GitLedger = async (context) => {
       servers = Object.keys((config && config.mcp) || {}).slice(0, 100)
       rules = config && config.permission
     }),
-    event: quietly(async ({ event }) => onEvent(event)),
+    event: quietly(async ({ event }) => isAgain(event) || onEvent(event)),
     "chat.message": quietly(async (input, output) => {
+      if (isAgain(output)) return
       remember(turns, input.sessionID, output.message && output.message.id)
       await tell("chat.message", input.sessionID, { input: { sessionID: input.sessionID }, output: { message: output.message, parts: output.parts } })
     }),
-    "tool.execute.before": quietly(async (input, output) => tell("tool.execute.before", input.sessionID, { input, output: { args: output.args } })),
-    "tool.execute.after": quietly(async (input, output) => tell("tool.execute.after", input.sessionID, { input, output })),
+    "tool.execute.before": quietly(async (input, output) => {
+      if (!isAgain(output)) await tell("tool.execute.before", input.sessionID, { input, output: { args: output.args } })
+    }),
+    "tool.execute.after": quietly(async (input, output) => {
+      if (!isAgain(output)) await tell("tool.execute.after", input.sessionID, { input, output })
+    }),
     "shell.env": quietly(async (input, output) => {
       // What runs in the call can say which call it is: git's hooks read this.
-      if (!input.sessionID) return
+      if (!input.sessionID || isAgain(output)) return
       output.env.LEDGER_SESSION_ID = parents.get(input.sessionID) || input.sessionID
       if (input.callID) output.env.LEDGER_CALL_ID = input.callID
     }),

@@ -5,9 +5,9 @@
     config                     boundary.declared, for what it is worth: `sandbox_enabled` was seen to be true without any sandbox
 
 each after `gemini_cli.`. A call has no id here either; the recorder names it (`ledger.recording.numbering`). `accept` is what a
-person's consent, a rule's, and that none was needed all look like, so its decider is unknown; `auto_accept` is a setting's. What a
-policy refused has no decision, and is known by its `error_type`. A subagent's calls bear its id in `prompt_id`, where the main
-agent's bear the session's.
+person's consent, a rule's, and that none was needed all look like, so its decider is unknown here (`ledger.recording.approvals` knows
+whether a dialogue was shown); `auto_accept` is a setting's. What a policy refused has no decision, and is known by its `error_type`. A
+subagent's calls bear its id in `prompt_id`, where the main agent's bear the session's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def _call(attributes: Mapping[str, Any], session: str, at_ms: int) -> list[Fact]
     verdict = _decision(attributes)
     answers = []
     if verdict is not None:
-        fact = decided(verdict, session=session, turn=None, call=None, more=tool)
+        attended = telemetry.flag(attributes, "interactive")
+        more = tool if attended is None else {**tool, "interactive": attended}
+        fact = decided(verdict, session=session, turn=None, call=None, more=more)
         answers.append(fact._replace(input_digest=shared["input_digest"], mark=mark))
     return [request, *answers, result]
 

@@ -224,6 +224,21 @@ def _check_claude_switches(patient: Patient) -> Iterator[Check]:
             yield Check("Claude Code", "fail", f"{path} has disableAllHooks, so no hook of ours runs", "take it out")
 
 
+def _check_gemini_switches(patient: Patient) -> Iterator[Check]:
+    if "gemini" not in patient.own.settings and "gemini" not in patient.user.settings:
+        return
+    spots = [agents.home_of("gemini"), os.path.join(patient.repo.work_tree or "", ".gemini"), "/etc/gemini-cli"]
+    for path in (os.path.join(spot, "settings.json") for spot in spots):
+        switches = _read_json(path).get("hooksConfig")
+        if not isinstance(switches, dict):
+            continue
+        disabled = switches.get("disabled")
+        if switches.get("enabled") is False:
+            yield Check("Gemini CLI", "fail", f"{path} has hooksConfig.enabled false, so no hook of ours runs", "take it out")
+        elif isinstance(disabled, list) and "git-ledger" in disabled:
+            yield Check("Gemini CLI", "fail", f"{path} disables the hook git-ledger", "take it out of hooksConfig.disabled")
+
+
 def _check_key(patient: Patient) -> Iterator[Check]:
     clone = patient.found.clone
     if clone is None:
@@ -278,6 +293,7 @@ _CHECKS: dict[str, Callable[[Patient], Iterator[Check]]] = {
     "agents": _check_agents,
     "Codex trust": _check_codex_trust,
     "Claude Code": _check_claude_switches,
+    "Gemini CLI": _check_gemini_switches,
     "key": _check_key,
     "spool": _check_spool,
 }

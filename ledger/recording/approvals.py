@@ -3,6 +3,7 @@
     join      a surface that knows a call's id but not its turn (telemetry) is placed by the request that was recorded
     reuse     an answer "for the session" that comes again for the same subject in another call is the grant at work, not a person
     hook      a decision by settings about a call for which leave was asked was a hook's answer
+    answer    Gemini says `accept` whoever did; where it had asked, on somebody's screen, a person did
     once      surfaces that say the same of a call make one entry; one that says more, or something else, makes another, and
               `ledger trace` shows where they contradict each other
 
@@ -63,6 +64,10 @@ def derive(writer: Writer, agent: str, fact: Fact) -> Fact | None:
     elif body.get("decider") == "policy" and body.get("grounds") == "settings" and asked is not None and agent == "codex":
         body["grounds"] = basis["grounds"] = "hook"
         basis["grounds"] = "inferred"
+    elif body.get("decider") == "unknown" and body.get("interactive") is True and asked is not None and agent == "gemini":
+        # A dialogue was shown, in a session that somebody attends, and this is how it was answered.
+        body |= {"decider": "human", "grounds": "answer"}
+        basis |= dict.fromkeys(("decider", "grounds"), "inferred")
     body["basis"] = basis
     once = f"approval.decided:{call}:{body.get('decision')}:{body.get('scope')}:{body.get('decider')}"
     return fact._replace(body=body, once=once, actor=decider_actor(str(body.get("decider"))))

@@ -310,3 +310,17 @@ def test_deinit_works_whatever_became_of_the_folder(sandbox, repo, ledger, kind)
     lay(kind, repo / ".git/ledger", victim)
     as_json(ledger("deinit", "--json"))
     assert not (repo / ".git/hooks/post-commit").exists() and (victim / "no-trailer").exists()
+
+
+def test_the_doctor_sees_what_silences_gemini(sandbox, repo, ledger):
+    """Hooks that are switched off, or ours by name, are a failure that names the file."""
+    ledger("init", "--agents", "gemini")
+    home = sandbox.home / ".gemini"
+    home.mkdir(exist_ok=True)
+    for text, says in (
+        ('{"hooksConfig": {"enabled": false}}', "enabled false"),
+        ('{"hooksConfig": {"disabled": ["git-ledger"]}}', "disables"),
+    ):
+        (home / "settings.json").write_text(text)
+        wrong, code = checks(ledger)
+        assert code == 1 and says in wrong["Gemini CLI"]["message"] and str(home) in wrong["Gemini CLI"]["message"]

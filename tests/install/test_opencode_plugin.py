@@ -106,6 +106,23 @@ def test_identifiers_reach_what_runs_in_a_call(sandbox):
     assert node.events()[2]["ledger"]["session"] == "ses_1"
 
 
+def test_a_plugin_that_is_installed_twice_tells_once(sandbox):
+    """For the project and for the user: both get the same event, and the first of them forwards it."""
+    node = Node(sandbox)
+    (node.folder / "other.mjs").write_text((node.folder / "plugin.mjs").read_text())
+    node.run("""
+    const { GitLedger: Other } = await import("./other.mjs")
+    const others = await Other({ directory: "." })
+    const event = { type: "todo.updated", properties: { sessionID: "ses_1", todos: [] } }
+    const output = { args: { command: "ls" } }
+    for (const each of [hooks, others]) {
+      await each.event({ event })
+      await each["tool.execute.before"]({ tool: "bash", sessionID: "ses_1", callID: "c1" }, output)
+    }
+    """)
+    assert [event["hook_event_name"] for event in node.events()] == ["event.todo.updated", "tool.execute.before"]
+
+
 def test_a_reply_names_the_call_that_was_asked_for(sandbox):
     """`permission.replied` bears the request only; the plugin remembers which call that was for."""
     node = Node(sandbox)

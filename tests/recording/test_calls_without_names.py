@@ -67,6 +67,20 @@ def test_telemetry_of_a_call_that_hooks_told_of_adds_its_decision_only(desk: Des
     )
 
 
+def test_accept_is_a_persons_only_where_a_dialogue_was_shown(desk: Desk) -> None:
+    """In a session that somebody attends, with a dialogue on record, a person accepted: inferred. Else nobody knows who did."""
+    gemini = Gemini(desk)
+    details = {"type": "exec", "title": "Confirm", "command": "make", "rootCommand": "make"}
+    ask = gemini.event("Notification", notification_type="ToolPermission", message="Allow?", details=details)
+    gemini.tell(gemini.before("make"), ask, gemini.after("make"), gemini.before("ls"), gemini.after("ls"))
+    tell_telemetry(desk, "make", "10", decision="accept", interactive=True)
+    tell_telemetry(desk, "ls", "20", decision="accept", interactive=True)
+    answered, allowed = desk.entries("approval.decided")
+    assert (answered.body["decider"], answered.body["grounds"], answered.actor) == ("human", "answer", {"type": "human"})
+    assert answered.body["basis"]["decider"] == "inferred" and answered.cause == desk.one("approval.requested").seq
+    assert (allowed.body["decider"], allowed.actor) == ("unknown", {"type": "unknown"})
+
+
 def test_a_call_that_only_telemetry_saw_takes_nothing_from_the_next(desk: Desk) -> None:
     """The recorder missed a call; the same command again is a call of its own, which makes its commit, and not a repetition."""
     gemini = Gemini(desk)
