@@ -34,12 +34,13 @@ const encode = (event) => {
   return Buffer.byteLength(text) <= MAX_BYTES ? text : ""
 }
 
-// Where this plugin is installed twice, for the project and for the user, each event comes twice: as the same object.
-const seen = (globalThis[Symbol.for("git-ledger " + COMMAND.join("\0"))] ??= new WeakSet())
+// Where this plugin is installed twice, for the project and for the user, each event comes twice: with one id, or as one object.
+const seen = (globalThis[Symbol.for("git-ledger " + COMMAND.join("\0"))] ??= { ids: new Map(), objects: new WeakSet() })
 const isAgain = (object) => {
-  if (seen.has(object)) return true
-  seen.add(object)
-  return false
+  const id = object && object.id
+  const again = id ? seen.ids.has(id) : seen.objects.has(object)
+  id ? remember(seen.ids, id, true) : seen.objects.add(object)
+  return again
 }
 
 const waiting = []

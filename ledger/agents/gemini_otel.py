@@ -5,9 +5,9 @@
     config                     boundary.declared, for what it is worth: `sandbox_enabled` was seen to be true without any sandbox
 
 each after `gemini_cli.`. A call has no id here either; the recorder names it (`ledger.recording.numbering`). `accept` is what a
-person's consent, a rule's, and that none was needed all look like, so its decider is unknown here (`ledger.recording.approvals` knows
-whether a dialogue was shown); `auto_accept` is a setting's. What a policy refused has no decision, and is known by its `error_type`. A
-subagent's calls bear its id in `prompt_id`, where the main agent's bear the session's.
+person's consent, a rule's, and that none was needed all look like, so its decider is unknown here (`ledger.recording.approvals`
+knows whether a dialogue was shown); `auto_accept` is a setting's. What a policy refused has no decision, and is known by its
+`error_type`. A subagent's calls bear its id in `prompt_id`, where the main agent's bear the session's.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ KEEPER = "import sys; text = sys.stdin.read(); open(sys.argv[1], 'a').write(text
 DRIVER = """
 import {{ GitLedger }} from {plugin}
 const hooks = await GitLedger({{ directory: {folder}, worktree: {folder} }})
-const tell = (type, properties) => hooks.event({{ event: {{ id: "evt", type, properties }} }})
+let count = 0
+const tell = (type, properties) => hooks.event({{ event: {{ id: "evt_" + count++, type, properties }} }})
 const call = (session, id, tool, args) => hooks["tool.execute.before"]({{ tool, sessionID: session, callID: id }}, {{ args }})
 const after = hooks["tool.execute.after"]
 const result = (session, id, tool, args, output) => after({{ tool, sessionID: session, callID: id, args }}, output)
@@ -113,10 +114,10 @@ def test_a_plugin_that_is_installed_twice_tells_once(sandbox):
     node.run("""
     const { GitLedger: Other } = await import("./other.mjs")
     const others = await Other({ directory: "." })
-    const event = { type: "todo.updated", properties: { sessionID: "ses_1", todos: [] } }
+    const event = () => ({ id: "evt_x", type: "todo.updated", properties: { sessionID: "ses_1", todos: [] } })
     const output = { args: { command: "ls" } }
     for (const each of [hooks, others]) {
-      await each.event({ event })
+      await each.event({ event: event() })
       await each["tool.execute.before"]({ tool: "bash", sessionID: "ses_1", callID: "c1" }, output)
     }
     """)
