@@ -43,7 +43,14 @@ def translate(event: Any) -> Observation:
     read = Event(event, DIALECT)
     if read.name in _IDLE:
         return Observation((), common.read_path(read.member("cwd"), read))
-    return _TRANSLATIONS[read.name](read)
+    return _name_by_time(_TRANSLATIONS[read.name](read), read)
+
+
+def _name_by_time(seen: Observation, event: Event) -> Observation:
+    """Name the facts that are of no call by the event's time: where hooks are wired twice, each event comes twice."""
+    at = event.label("timestamp", 64)
+    facts = (fact if fact.mark or not at else fact._replace(once=f"{fact.kind}:{at}") for fact in seen.facts)
+    return seen._replace(facts=tuple(facts))
 
 
 def _claimed_time(event: Event) -> dict[str, Any]:

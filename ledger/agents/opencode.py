@@ -47,6 +47,8 @@ EVENTS = _TELLING | _IDLE
 
 _DIALECT = Dialect(NAME, "turn_id", EVENTS)
 _EDITORS = frozenset({"edit", "write"})
+# Of a server nobody knows here whether somebody sits before one of its clients.
+_ATTENDED = {"tui": True, "run": False, "github": False}
 _REFUSED_BY_RULE = "The user has specified a rule which prevents you from using this specific tool call"
 _REJECTED = "The user rejected permission to use this specific tool call"
 _ABORTED = "Tool execution aborted"
@@ -114,11 +116,10 @@ def _session(event: Event) -> Observation:
     body: dict[str, Any] = {"start": "startup", **_small({"agent_version": info.get("version")}, event)}
     entrypoint = event.label("entrypoint", 64)
     if entrypoint:
-        body |= {
-            "entrypoint": entrypoint,
-            "attended": entrypoint != "run",
-            "basis": {"entrypoint": "claimed", "attended": "inferred"},
-        }
+        body |= {"entrypoint": entrypoint, "basis": {"entrypoint": "claimed"}}
+        if entrypoint in _ATTENDED:
+            body["attended"] = _ATTENDED[entrypoint]
+            body["basis"]["attended"] = "inferred"
     rules = [rule for rule in (info.get("permission"), event.member("rules")) if rule]
     payloads = {"rules": PayloadData(event.dump(rules), common.JSON)} if rules else {}
     return event.observe(event.fact("session.started", body, payloads))

@@ -43,7 +43,8 @@ def check_fact(fact: Fact) -> None:
         if media == "application/json":
             json.loads(text)
     assert fact.answers in (None, "call", "input", "open")
-    assert fact.once is None or fact.once.startswith(f"{fact.kind}:{fact.call or fact.body.get('subagent')}")
+    assert fact.once is None or fact.once.startswith(f"{fact.kind}:")
+    assert fact.once is None or fact.call is None or fact.once.startswith(f"{fact.kind}:{fact.call}")
     assert (fact.answers == "call") <= (fact.call is not None)
     assert (fact.answers == "input") <= (fact.input_digest is not None)
 

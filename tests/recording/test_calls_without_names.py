@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pytest
 from desk import Desk
 
 from ledger.agents.otel import translate_record
 from ledger.recorder import Recorder
+from ledger.recording import transcripts
+from ledger.recording.events import make_event, record_event
 from ledger.recording.facts import Setting, record_observation
 
 OFF = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath", "GIT_CONFIG_VALUE_0": ""}
@@ -118,6 +122,19 @@ def test_same_command_again_is_another_call(desk: Desk) -> None:
     assert [entry.cause for entry in desk.entries("tool.finished")] == [entry.seq for entry in desk.entries("tool.requested")]
 
 
+def test_events_that_come_twice_are_recorded_once(desk: Desk) -> None:
+    """Wired for the user and for the project, every event comes twice, with one time; the same words later are another prompt."""
+    gemini = Gemini(desk)
+    for name, members in (
+        ("SessionStart", {"source": "startup"}),
+        ("BeforeAgent", {"prompt": "go"}),
+        ("BeforeAgent", {"prompt": "go"}),
+    ):
+        event = gemini.event(name, **members)
+        gemini.tell(event, event)
+    assert desk.kinds() == ["session.started", "prompt.submitted", "prompt.submitted"]
+
+
 def test_refused_call_does_not_take_the_next_ones_result(desk: Desk) -> None:
     """A call that a policy denied gets no AfterTool; the same command, asked for again and allowed, gets the result."""
     gemini = Gemini(desk)
@@ -198,3 +215,66 @@ def test_standing_grants_are_on_record(desk: Desk) -> None:
     (home / "policies/a.toml").write_text("")
     gemini.tell(gemini.event("AfterAgent", prompt="x", prompt_response="y", transcript_path=str(chat)))
     assert desk.entries("boundary.declared")[-1].body["changed"] == ["policies/a.toml"]
+
+
+def test_a_hook_reads_what_is_new_of_a_long_chat(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a hook reads of a transcript of 20 MB are the new lines, and a little of what lies before them."""
+    counts = [0]
+    real = transcripts.pread
+
+    def counting(descriptor: int, size: int, offset: int) -> bytes:
+        data = real(descriptor, size, offset)
+        counts[-1] += len(data)
+        return data
+
+    monkeypatch.setattr(transcripts, "pread", counting)
+    chat = desk.sandbox.home / ".gemini/tmp/demo/chats/session-1.jsonl"
+    chat.parent.mkdir(parents=True)
+    chat.write_text('{"sessionId":"g-1","kind":"main"}\n')
+    gemini = Gemini(desk)
+
+    def tell(event: dict[str, Any]) -> None:
+        counts.append(0)
+        data = json.dumps({**event, "transcript_path": str(chat)}).encode()
+        with Recorder.open(str(desk.path), state=str(desk.state)) as recorder:
+            made = make_event("gemini", (), data, str(desk.path), {}, 1_795_364_600_000 + 3000 * gemini.seconds)
+            recorder.append(lambda writer: record_event(writer, desk.repo, made, live=True))
+
+    message = json.dumps({"id": "m", "type": "gemini", "content": "x" * 9000}) + "\n"
+    for number in range(10):
+        with chat.open("a") as file:
+            file.write(message * 220)
+        tell(gemini.before(f"echo {number}"))
+    ended = {
+        "id": "missing_1",
+        "name": "missing",
+        "args": {},
+        "status": "error",
+        "result": [],
+        "timestamp": "2026-01-02T03:04:05.678Z",
+    }
+    with chat.open("a") as file:
+        file.write(json.dumps({"id": "n", "type": "gemini", "toolCalls": [ended]}) + "\n")
+    tell(gemini.before("ls"))
+    assert chat.stat().st_size > 19_000_000
+    assert counts[-1] < 150_000
+    assert [entry.body["outcome"] for entry in desk.entries("tool.finished")] == ["failed"]
+    assert "gap.noted" not in desk.kinds()
+
+
+@pytest.mark.parametrize("data", [b"", b"not json", b"[]", b'{"hook_event_name": 7}', b'{"sessionId": "s", "toolName": "bash"}'])
+def test_nothing_that_copilot_sends_makes_its_hook_fail(desk: Desk, data: bytes) -> None:
+    """Copilot CLI refuses a call whose hook fails: whatever it sends, the exit code is 0, and what was not understood is a gap."""
+    desk.complain(data, "claude-code", env={"COPILOT_CLI": "1"})
+    assert desk.one("gap.noted").body["reason"] == "event-not-understood"
+
+
+def test_copilots_request_and_result_join(desk: Desk) -> None:
+    """Its calls have no identifiers either; they are named like Gemini's, and recorded as Copilot's."""
+    shared = {"session_id": "c-1", "cwd": str(desk.path), "tool_name": "Bash", "tool_input": {"command": "ls"}}
+    before = {**shared, "hook_event_name": "PreToolUse", "timestamp": 1767323045678}
+    after = {**shared, "hook_event_name": "PostToolUse", "timestamp": 1767323046000, "tool_result": "ok"}
+    desk.tell(before, before, after, agent="claude-code", env={"COPILOT_CLI": "1"})
+    request, result = desk.one("tool.requested"), desk.one("tool.finished")
+    assert (request.actor["name"], result.cause, result.call) == ("copilot", request.seq, request.call)
+    assert request.body["basis"] == {"agent": "claimed", "call": "inferred"}
