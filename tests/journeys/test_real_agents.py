@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -143,3 +144,21 @@ def test_opencode_session_is_recorded_by_the_plugin_of_the_project(sandbox, ledg
     assert {ran["mcp_server"] for ran in trace["ran"] if ran["mcp_server"]} == {"ledgerprobe"}
     assert (trace["approvals"][0]["decision"], trace["approvals"][0]["decider"]) == ("denied", "policy")
     check_edits(trace, {"README.md": "edit", "src/new_file.py": "write"})
+
+
+def test_gemini_dialogues_are_told_apart(sandbox, ledgered):
+    """At a real screen, one call allowed and one given up with Esc: both were asked for, one ran and one was cancelled."""
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    if not DRIVERS.exists():
+        pytest.skip("the drivers of the real agents are not beside this checkout")
+    repo, hook = ledgered
+    keys = str(DRIVERS / "others/lib/keys_gask.txt")
+    words = (repo, f"{hook} gemini", sandbox.root / "cap", "ask")
+    done = sandbox.run("bash", DRIVERS / "others/drive_gemini.sh", *words, cwd=sandbox.root, INTERACTIVE=keys, TIMEOUT="60")
+    assert "tui done" in done.stdout, done.stdout + done.stderr
+    entries = sorted(ledger_json(sandbox, repo, "log"), key=lambda entry: entry["seq"])
+    told = [entry for entry in entries if entry["kind"].startswith(("tool.", "approval."))]
+    assert [entry["kind"] for entry in told] == ["tool.requested", "approval.requested", "tool.finished"] * 2
+    assert [entry["body"]["outcome"] for entry in told if entry["kind"] == "tool.finished"] == ["finished", "cancelled"]
+    assert all(entry["call"] == told[number // 3 * 3]["call"] for number, entry in enumerate(told))
