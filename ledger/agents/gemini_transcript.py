@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ledger.agents import common, gemini
-from ledger.agents.codex_rollout import Said, _time
 from ledger.agents.common import Event
 from ledger.agents.decisions import Verdict, decided
+from ledger.agents.lines import Said, parse_time
 from ledger.core.fact import Fact, PayloadData
 from ledger.errors import FormatError
 
@@ -74,7 +74,7 @@ def _patch(line: dict[str, Any], patch: dict[str, Any], state: dict[str, Any]) -
     found = []
     if state.get("begun"):
         body = {"event": "messages-replaced", "count": len(messages), "basis": {"event": _FILE, "count": _FILE}, **_who(state)}
-        found.append(Said(Fact("transcript.changed", _AGENT, body, state.get("session")), _time(patch.get("lastUpdated"))))
+        found.append(Said(Fact("transcript.changed", _AGENT, body, state.get("session")), parse_time(patch.get("lastUpdated"))))
     for message in messages:
         found += _message(message, state)
     return found
@@ -89,7 +89,7 @@ def _message(message: Any, state: dict[str, Any]) -> list[Said]:
                 facts = _call(call, state)
             except FormatError:
                 continue  # no name, or arguments that no entry can hold
-            found += [Said(fact, _time(call.get("timestamp"))) for fact in facts]
+            found += [Said(fact, parse_time(call.get("timestamp"))) for fact in facts]
     return found
 
 
