@@ -179,8 +179,6 @@ def _remember(writer: Writer, fact: Fact, seq: int, setting: Setting) -> None:
         # Whoever tells of the bounds in brief, later, tells nothing new.
         brief = f"boundary.declared:first:{fact.body.get('subagent') or fact.session}"
         _note_done(writer, _key(Fact(fact.kind, {}, {}, fact.session, once=brief), setting), seq, setting)
-    if fact.kind == "subagent.started" and isinstance(fact.body.get("subagent"), str):
-        _note_done(writer, _session_key(fact.body["subagent"], setting), seq, setting)  # telemetry calls it a conversation
 
 
 def _note_done(writer: Writer, key: str, seq: int, setting: Setting) -> None:
