@@ -20,7 +20,7 @@ from ledger.core.kinds import ACTOR_TYPES, KINDS, is_reserved
 from ledger.core.payload import PayloadRef
 from ledger.core.text import clean_text, clean_value
 from ledger.core.trailer import Head
-from ledger.errors import FormatError, LedgerError, NoLedger, Refused
+from ledger.errors import FormatError, LedgerError, NoLedger, Refused, RepoError
 from ledger.recording import events
 from ledger.recording.claims import pick
 from ledger.recording.facts import Setting, record_observation
@@ -209,7 +209,7 @@ class Recorder:
         """Say whether the ref holds a checkpoint of ours that the journal does not bear out.
 
         One small file is read on each append. Only where it is not the tip that the journal remembers, git is asked, once for each
-        tip. A packed ref, or one in a reftable, is looked at when the log is sealed.
+        tip, and not for ever. A packed ref, or one in a reftable, is looked at when the log is sealed.
         """
         from ledger.repo.heads import read_loose
 
@@ -220,8 +220,11 @@ class Recorder:
         from ledger.recording import sealing  # somebody moved the ref
 
         self.wants_seal = True
-        if sealing.is_against(journal, self.repo, tip):
-            return True
+        try:
+            if sealing.is_against(journal, self.repo, tip):
+                return True
+        except RepoError:
+            pass  # nobody stops recording by a ref that git cannot read; the next seal replaces it
         self._harmless = tip
         return False
 

@@ -26,12 +26,13 @@ from ledger.core.entry import parse_record
 from ledger.core.merkle import Frontier, format_frontier, hash_leaf, parse_frontier
 from ledger.core.note import parse_note
 from ledger.core.seal import SealCommit, chunk_records, format_commit, format_ref, format_segment
-from ledger.errors import FormatError, LedgerError, StoreCorrupt, TrustError
+from ledger.errors import FormatError, LedgerError, RepoError, StoreCorrupt, TrustError
 from ledger.recording.writer import now_ms
 from ledger.repo.catfile import ObjectReader
+from ledger.repo.git import PATIENCE_S
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import read_loose
-from ledger.repo.seals import has_commit, hash_tree, move_ref, read_chain, read_notes, read_tip, write_seal
+from ledger.repo.seals import has_commit, hash_tree, move_ref, read_chain, read_named, read_notes, read_tip, write_seal
 from ledger.store.journal import Journal
 from ledger.store.keys import find_signer
 from ledger.store.lock import Lock
@@ -119,9 +120,12 @@ def seal_log(
 
 
 def is_against(journal: Journal, repo: GitDir, tip: str) -> bool:
-    """Say whether the commits behind `tip` hold a checkpoint of ours that the journal does not bear out. Writes nothing."""
+    """Say whether the commits behind `tip` hold a checkpoint of ours that the journal does not bear out.
+
+    Writes nothing. Raises RepoError where git cannot read them, or not in time.
+    """
     try:
-        _find_genuine(journal, repo, tip, journal.meta("sealed_tip"), _read_frontier(journal))
+        _find_genuine(journal, repo, tip, journal.meta("sealed_tip"))
     except Behind:
         return True
     return False
@@ -134,16 +138,29 @@ def _find_place(journal: Journal, repo: GitDir, ref: str) -> _Place:
         raise _behind(journal, frontier.size)
     tip = read_loose(repo, ref)
     if tip is None or tip != stored:
-        tip = read_tip(repo, ref)  # packed, in a reftable, or moved
+        tip = read_named(repo, ref)  # packed, in a reftable, or moved
     if tip == stored and journal.meta("sealed_ref") in (None, ref):
         return _Place(stored, frontier, tip, "", None)
-    return _reconcile(journal, repo, tip, stored, frontier)
+    return _reconcile(journal, repo, tip, stored, frontier)._replace(at=tip)
 
 
-def _reconcile(journal: Journal, repo: GitDir, tip: str | None, stored: str | None, frontier: Frontier) -> _Place:
+def _find_behind(journal: Journal, repo: GitDir, at: str | None, stored: str | None) -> tuple[str | None, _Genuine | None]:
+    """Return the commit that the ref names, and the furthest seal of ours behind it. Raises Behind.
+
+    Who can write .git can let the ref name what is not here, or what git waits for ever for: that is as good as no ref, and must
+    not keep anybody from sealing.
+    """
+    try:
+        tip = None if at is None else read_tip(repo, at)
+        return tip, None if tip is None else _find_genuine(journal, repo, tip, stored)
+    except RepoError:
+        return None, None
+
+
+def _reconcile(journal: Journal, repo: GitDir, at: str | None, stored: str | None, frontier: Frontier) -> _Place:
     """Return where to go on where the ref does not name the tip that the journal remembers. Raises Behind."""
     # 1. What is on the ref: seals of ours that go further than the journal remembers (a crash), or somebody else's commits?
-    best = _find_genuine(journal, repo, tip, stored, frontier) if tip is not None else None
+    tip, best = _find_behind(journal, repo, at, stored)
     if best is not None and (stored is None or best.checkpoint.size > frontier.size):
         foreign = tip if tip != best.oid else None
         return _Place(best.oid, _frontier_at(journal, best.checkpoint.size), tip, "adopted", foreign)
@@ -157,15 +174,15 @@ def _reconcile(journal: Journal, repo: GitDir, tip: str | None, stored: str | No
     return _Place(None, Frontier(), tip, "rebuilt" if stored is not None else "", tip)
 
 
-def _find_genuine(journal: Journal, repo: GitDir, tip: str, stored: str | None, frontier: Frontier) -> _Genuine | None:
+def _find_genuine(journal: Journal, repo: GitDir, tip: str, stored: str | None) -> _Genuine | None:
     """Return the furthest seal of ours behind `tip`. Raises Behind where one of them is not what the journal says."""
     keys = [log_key(journal.log, key) for key in _keys(journal)]
     after = stored if stored is not None and has_commit(repo, stored) else None
     found: list[_Genuine] = []
     from ledger.core.ed25519 import check_message  # an ordinary seal checks nothing
 
-    with ObjectReader(repo) as reader:
-        for oid, data in read_notes(reader, read_chain(repo, tip, after)):
+    with ObjectReader(repo, patience_s=PATIENCE_S) as reader:
+        for oid, data in read_notes(reader, read_chain(repo, tip, after, patience_s=PATIENCE_S)):
             try:
                 if data is not None:
                     found.append(_Genuine(oid, check_checkpoint(parse_note(data), keys, check_message).checkpoint))

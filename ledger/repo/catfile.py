@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ledger.errors import RepoError
 from ledger.repo.git import spawn_git
 from ledger.repo.gitdir import GitDir
 
+if TYPE_CHECKING:
+    from threading import Timer
+
+_SIGKILL = 9
 _CHUNK = 200  # names that surely fit one pipe, so that git can be asked them all before its answers are read
 
 
@@ -26,10 +30,15 @@ class Info(NamedTuple):
 
 
 class ObjectReader:
-    """Asks `git cat-file`. Use as a context manager: the children end with it."""
+    """Asks `git cat-file`. Use as a context manager: the children end with it.
 
-    def __init__(self, repo: GitDir) -> None:
+    With `patience_s` they end when that has passed: an object's file may be a FIFO, for which git waits for ever. What is asked
+    then raises RepoError.
+    """
+
+    def __init__(self, repo: GitDir, *, patience_s: float | None = None) -> None:
         self._repo = repo
+        self._patience_s = patience_s
         self._check: _Batch | None = None
         self._bytes: _Batch | None = None
 
@@ -49,7 +58,7 @@ class ObjectReader:
     def infos(self, names: Sequence[str]) -> list[Info | None]:
         """Return type and size of each object that is here; a name is an object id, or `<id>^{tree}`."""
         if self._check is None:
-            self._check = _Batch(self._repo, "--batch-check")
+            self._check = _Batch(self._repo, "--batch-check", self._patience_s)
         found: list[Info | None] = []
         while len(found) < len(names):
             chunk = names[len(found) : len(found) + _CHUNK]
@@ -59,8 +68,10 @@ class ObjectReader:
                 found.append(_parse_info(line))
             if len(found) < before + len(chunk):
                 # Git ends where an object is missing that a partial clone was promised: it is not here, the next may be.
+                if self._check.gave_up:
+                    raise RepoError(f"git cat-file did not end within {self._patience_s:g} s", remedy="see whether git works here")
                 self._check.close()
-                self._check = _Batch(self._repo, "--batch-check")
+                self._check = _Batch(self._repo, "--batch-check", self._patience_s)
                 if len(found) == before and self._is_broken():
                     raise RepoError("git cat-file ended early", remedy="run `git fsck`")
                 found.append(None)
@@ -80,7 +91,7 @@ class ObjectReader:
     def take(self, infos: Sequence[Info]) -> list[bytes]:
         """Return the contents of objects whose sizes the caller found bearable. Raises RepoError for one that is damaged."""
         if self._bytes is None:
-            self._bytes = _Batch(self._repo, "--batch")
+            self._bytes = _Batch(self._repo, "--batch", self._patience_s)
         contents = []
         for start in range(0, len(infos), _CHUNK):
             chunk = infos[start : start + _CHUNK]
@@ -96,7 +107,9 @@ class ObjectReader:
 class _Batch:
     """One running `git cat-file`."""
 
-    def __init__(self, repo: GitDir, how: str) -> None:
+    def __init__(self, repo: GitDir, how: str, patience_s: float | None) -> None:
+        self.gave_up = False
+        self._clock: Timer | None = None
         stdin, self._to = os.pipe()
         fd, stdout = os.pipe()
         null = os.open(os.devnull, os.O_WRONLY)
@@ -110,6 +123,16 @@ class _Batch:
             for descriptor in (stdin, stdout, null):
                 os.close(descriptor)
         self._answers = os.fdopen(fd, "rb", buffering=1 << 16)
+        if patience_s is not None:
+            from threading import Timer  # only where a recorder looks into a ref that somebody moved
+
+            self._clock = Timer(patience_s, self._give_up)
+            self._clock.daemon = True
+            self._clock.start()
+
+    def _give_up(self) -> None:
+        self.gave_up = True
+        os.kill(self._pid, _SIGKILL)  # not reaped before `close`, which stops the clock first
 
     def ask(self, names: Sequence[str]) -> None:
         try:
@@ -135,6 +158,9 @@ class _Batch:
         return data
 
     def close(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock.join()
         os.close(self._to)
         self._answers.close()
         os.waitpid(self._pid, 0)

@@ -22,7 +22,7 @@ from ledger.errors import RepoError
 _KEPT = frozenset({"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH", "GIT_TEMPLATE_DIR"})
 _ALWAYS = (
     *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"),
-    *("-c", "log.mailmap=false"),
+    *("-c", "log.mailmap=false", "-c", "advice.graftFileDeprecated=false"),
 )
 # What may steer how git reaches a remote: whoever syncs wants the connection that their own git has, and no more than that.
 _CONNECTING = frozenset(
@@ -85,7 +85,7 @@ class Child:
     ) -> None:
         self.args = args
         self.code = -1
-        self.complaint = ""  # the first line of what it wrote to standard error
+        self.complaint = ""  # the first line that it wrote to standard error, advice and warnings apart
         self._started = time.monotonic()
         self._input = memoryview(input or b"")
         self._in = -1
@@ -147,7 +147,8 @@ class Child:
                 return b"".join(texts[self.out])
         self.code = self._wait()
         complaint = b"".join(texts[self._err]).decode("utf-8", "replace").strip()
-        self.complaint = complaint.splitlines()[0] if complaint else "no message"
+        said_lines = [line for line in complaint.splitlines() if not line.startswith(("hint:", "warning:"))]
+        self.complaint = next(iter(said_lines or complaint.splitlines()), "no message")
         if check and self.code != 0:
             raise RepoError(f"git {self._verb()} failed with {self.code}: {self.complaint}")
         return b"".join(texts[self.out])

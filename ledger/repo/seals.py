@@ -10,6 +10,7 @@ and permissions are. They are synced before the ref moves: after a crash the ref
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,11 +29,11 @@ from ledger.core.seal import (
     parse_tree,
     tree_size,
 )
-from ledger.errors import FormatError
+from ledger.errors import FormatError, RepoError
 from ledger.repo.catfile import Info, ObjectReader
 from ledger.repo.commits import is_oid
 from ledger.repo.git import PATIENCE_S, run_git, start_git
-from ledger.repo.gitdir import GitDir
+from ledger.repo.gitdir import GitDir, read_plain
 
 MAX_CHAIN = 2_000_000  # commits of one ref that are looked at
 _AT_ONCE = 100
@@ -81,14 +82,29 @@ def list_tips(repo: GitDir, root: str, limit: int) -> dict[str, str]:
 
 def list_objects(repo: GitDir, root: str, limit: int) -> dict[str, tuple[str, str]]:
     """Return id and type of what each ref below `root` that is named after a log names: at most the first `limit` refs."""
-    asked = ["for-each-ref", f"--count={limit}", "--format=%(objectname) %(objecttype) %(refname)", f"{root}/"]
     found = {}
-    for line in run_git(asked, cwd=repo.git_dir).decode("utf-8", "replace").splitlines():
-        oid, kind, ref = line.split(" ", 2)
+    for oid, kind, ref in _list_refs(repo, root, limit):
         log = ref.removeprefix(f"{root}/")
         if is_hex(log, 32):
             found[log] = (oid, kind)
     return found
+
+
+def _list_refs(repo: GitDir, root: str, limit: int) -> list[tuple[str, str, str]]:
+    """Return id, type and name of what refs below `root` name. One whose object is not here is left out."""
+
+    def ask(form: str) -> list[list[str]]:
+        asked = ["for-each-ref", f"--count={limit}", f"--format={form}", f"{root}/"]
+        return [line.split(" ") for line in run_git(asked, cwd=repo.git_dir).decode("utf-8", "replace").splitlines()]
+
+    try:
+        return [(oid, kind, ref) for oid, kind, ref in ask("%(objectname) %(objecttype) %(refname)")]
+    except RepoError:
+        pass  # where one object is missing, git tells the type of none
+    rows = ask("%(objectname) %(refname)")
+    with ObjectReader(repo) as reader:
+        infos = reader.infos([oid for oid, _ in rows])
+    return [(info.oid, info.type, ref) for (_, ref), info in zip(rows, infos, strict=True) if info is not None]
 
 
 def read_tip(repo: GitDir, ref: str) -> str | None:
@@ -98,10 +114,17 @@ def read_tip(repo: GitDir, ref: str) -> str | None:
     return oid if is_oid(oid) else None
 
 
-def read_chain(repo: GitDir, tip: str, after: str | None = None) -> list[str]:
+def read_named(repo: GitDir, ref: str) -> str | None:
+    """Return the object id that `ref` names, whether that object is here or not, or None where there is no such ref."""
+    said = run_git(["rev-parse", "--verify", "-q", ref], cwd=repo.git_dir, check=False, patience_s=PATIENCE_S)
+    oid = said.decode("ascii", "replace").strip()
+    return oid if is_oid(oid) else None
+
+
+def read_chain(repo: GitDir, tip: str, after: str | None = None, *, patience_s: float | None = None) -> list[str]:
     """Return the commits of a ref by first parents, oldest first, without `after` and what it reaches. Raises RepoError."""
     args = ["rev-list", "--first-parent", f"--max-count={MAX_CHAIN}", tip, *([f"^{after}"] if after else []), "--"]
-    oids = run_git(args, cwd=repo.git_dir).decode("ascii").split()
+    oids = run_git(args, cwd=repo.git_dir, patience_s=patience_s).decode("ascii").split()
     oids.reverse()
     return oids
 
@@ -207,10 +230,22 @@ def write_seal(repo: GitDir, note: bytes, segment: bytes, tree: bytes, commit: b
 def move_ref(repo: GitDir, ref: str, new: str, old: str | None, why: str) -> None:
     """Let `ref` name `new` where it names `old` now (None: where there is no such ref). Raises RepoError where it does not."""
     was = "0" * len(new) if old is None else old
+    if old is None and is_broken(repo, ref):
+        # Git neither moves nor removes a ref whose file holds nonsense, but lets a symbolic one take its place.
+        run_git(["symbolic-ref", ref, "refs/ledger/none"], cwd=repo.git_dir, patience_s=PATIENCE_S)
     # --no-deref: where somebody made the ref a symbolic one, it is replaced, and what it led to stays as it is.
     run_git(
         ["update-ref", "--no-deref", "--create-reflog", "-m", f"ledger: {why}", ref, new, was], cwd=repo.git_dir, patience_s=60.0
     )
+
+
+def is_broken(repo: GitDir, ref: str) -> bool:
+    """Say whether the file of `ref` is there and names neither an object nor another ref."""
+    data = read_plain(os.path.join(repo.common_dir, ref), 4096)
+    if data is None:
+        return False
+    text = data.decode("utf-8", "replace").strip()
+    return not is_oid(text) and not text.startswith("ref: refs/")
 
 
 def edit_refs(repo: GitDir, new: Mapping[str, str], gone: Iterable[str] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
@@ -291,3 +292,38 @@ def _fold(desk: Desk) -> None:
     """Fold the journal's write-ahead log into its file, so that one file is all of it."""
     with closing(sqlite3.connect(desk.journal)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@pytest.mark.parametrize("what", ["absent", "garbage", "empty", "endless"])
+def test_a_ref_that_git_cannot_read_stops_nobody(desk: Desk, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can write .git can let our ref name nothing that can be read: recording goes on, and the next seal puts it right."""
+    monkeypatch.setattr("ledger.recording.sealing.PATIENCE_S", 1.0)
+    monkeypatch.setattr("ledger.repo.seals.PATIENCE_S", 1.0)
+    say(desk)
+    before = seal(desk)
+    place = desk.path / ".git" / ref(desk)
+    place.write_text({"garbage": "no such thing\n", "empty": ""}.get(what, "1" * 40 + "\n"))
+    if what == "endless":
+        folder = desk.path / ".git/objects/11"
+        folder.mkdir(exist_ok=True)
+        os.mkfifo(folder / ("1" * 38))
+    say(desk)
+    sealed = seal(desk)
+    assert (sealed.log, sealed.size, sealed.healed) == (before.log, before.size + 1, "restored")
+    assert chain(desk)[-1] == sealed.tip and len(chain(desk)) > 1
+    assert desk.git("rev-parse", f"{sealed.tip}^") == before.tip
+
+
+def test_an_object_without_end_does_not_stop_recording(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A FIFO in the place of a tree behind our ref is waited for only so long."""
+    monkeypatch.setattr("ledger.recording.sealing.PATIENCE_S", 1.0)
+    before = seal(desk)
+    desk.commit("a change", {"a.txt": "a\n"})
+    foreign = desk.git("commit-tree", "-m", "x", "-p", str(before.tip), "HEAD^{tree}")
+    tree = desk.git("rev-parse", f"{foreign}^{{tree}}")
+    place = desk.path / ".git/objects" / tree[:2] / tree[2:]
+    place.unlink()
+    os.mkfifo(place)
+    (desk.path / ".git" / ref(desk)).write_text(foreign + "\n")
+    say(desk)
+    assert desk.kinds()[-1] == "message.sent"
