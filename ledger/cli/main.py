@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ledger import __version__
-from ledger.errors import LedgerError, NoLedger, NoRepository, StoreError
+from ledger.errors import LedgerError, NoLedger, NoRepository, RepoError, StoreError
 from ledger.repo.gitdir import GitDir, find_repository
 from ledger.store.state import Clone, find_clone, find_state
 
@@ -149,7 +149,7 @@ def run(args: list[str]) -> int:
         if debug:
             raise
         _complain(error.message, error.remedy)
-        return 3 if isinstance(error, (NoRepository, NoLedger, StoreError)) else 1
+        return 3 if isinstance(error, (RepoError, NoLedger, StoreError)) else 1
     except Exception as error:  # the last door: our own mistake, said in one line
         if debug:
             raise

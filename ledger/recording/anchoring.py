@@ -53,7 +53,14 @@ def anchor_tag(recorder: Recorder, name: str, target: str) -> Anchored:
 
 def read_heads(repo: GitDir, tips: Mapping[str, str]) -> tuple[Head, ...]:
     """Return the last sealed record of each log, whose ref names the commit given; a ref without a seal is left out."""
-    return tuple(head for log, tip in tips.items() if (head := _read_head(repo, log, tip)) is not None)
+    return tuple(head for log, tip in tips.items() if (head := _try_head(repo, log, tip)) is not None)
+
+
+def _try_head(repo: GitDir, log: str, tip: str) -> Head | None:
+    try:
+        return _read_head(repo, log, tip)
+    except RepoError:
+        return None  # damaged, or laid there by somebody: no reason to fix none of the others
 
 
 def _read_head(repo: GitDir, log: str, tip: str) -> Head | None:

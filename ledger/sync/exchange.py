@@ -274,7 +274,10 @@ class _Exchange:
     def _judge(self, log: str, tip: str, local: str | None) -> Judged:
         key = (log, tip, local)
         if key not in self._judged:
-            self._judged[key] = judge(self._repo, log, tip, local, read_known(self._state, log, "ref"))
+            try:
+                self._judged[key] = judge(self._repo, log, tip, local, read_known(self._state, log, "ref"))
+            except RepoError as error:  # what is damaged here, of one log, is nothing to the others
+                self._judged[key] = Judged(log, "refused", None, 0, f"git cannot read it: {error.message}")
         return self._judged[key]
 
     def _settle_own(self, log: str, tip: str, local: str | None) -> None:
@@ -348,7 +351,11 @@ class _Exchange:
 
     def _find_genuine(self, log: str, tip: str) -> GenuineSeal | None:
         if (log, tip) not in self._genuine:
-            self._genuine[log, tip] = find_genuine(self._repo, log, tip, read_known(self._state, log, "ref"))
+            try:
+                self._genuine[log, tip] = find_genuine(self._repo, log, tip, read_known(self._state, log, "ref"))
+            except RepoError as error:
+                self._genuine[log, tip] = None
+                self._warn(f"git cannot read the log {log}: {error.message}")
         return self._genuine[log, tip]
 
     def _remember_loss(self, log: str) -> None:

@@ -18,6 +18,7 @@ from ledger.errors import RepoError
 from ledger.repo.commits import is_oid
 from ledger.repo.git import Child, connecting_env, run_git
 from ledger.repo.gitdir import GitDir
+from ledger.repo.seals import edit_refs
 
 MAX_LOGS = 5_000  # of one remote
 _MAX_LISTING_BYTES = 4 << 20
@@ -110,7 +111,10 @@ class Remote:
 
     def _list(self, patterns: Sequence[str]) -> tuple[dict[str, str], bool]:
         child = self._start(["ls-remote", "--refs", "--", self.name, *patterns])
-        data = child.finish(patience_s=self._patience_s, limit=_MAX_LISTING_BYTES)
+        try:
+            data = child.finish(patience_s=self._patience_s, limit=_MAX_LISTING_BYTES)
+        except RepoError as error:
+            raise RepoError(error.message, remedy="see `git remote -v`, the connection, and your rights there") from error
         tips: dict[str, str] = {}
         for line in data.decode("utf-8", "replace").split("\n")[:-1]:
             oid, _, ref = line.partition("\t")
@@ -144,6 +148,8 @@ class Remote:
         return failed
 
     def _fetch(self, logs: Sequence[str]) -> None:
+        # Were one of these a symbolic ref, git would write through it, into a branch.
+        edit_refs(self.repo, {}, [self.incoming(log) for log in logs])
         lines = "".join(f"+{format_ref(self.prefix, log)}:{self.incoming(log)}\n" for log in logs)
         # --no-filter: in a partial clone git would leave the segments out, and fetch them one by one when they are read.
         options = [

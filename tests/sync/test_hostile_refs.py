@@ -430,3 +430,37 @@ def test_a_damaged_object_in_the_clone_is_said(fleet: Fleet) -> None:
     done = bob.run("sync")
     assert done.returncode in (1, 3) and "Traceback" not in done.stderr and "internal error" not in done.stderr
     assert bob.git("rev-parse", f"refs/ledger/logs/{ada.log}") == tip
+
+
+def test_a_symbolic_quarantine_leads_into_no_branch(fleet: Fleet) -> None:
+    """Whoever can write .git can let the quarantine lead to a branch: fetching a log writes nothing there."""
+    ada, bob = fleet.members
+    ada.say()
+    ada.sync()
+    main = bob.git("rev-parse", "main")
+    for branch in ("main", "made"):
+        bob.git("symbolic-ref", f"refs/ledger/incoming/origin/{ada.log}", f"refs/heads/{branch}")
+        bob.git("update-ref", "-d", f"refs/ledger/logs/{ada.log}")
+        bob.git("update-ref", "-d", f"refs/ledger/remotes/origin/{ada.log}")
+        assert ada.log in hows(bob.sync())
+        assert bob.git("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads") == f"refs/heads/main {main}"
+
+
+@pytest.mark.parametrize("what", ["absent", "no parent"])
+def test_a_ref_into_nothing_costs_the_other_logs_nothing(fleet: Fleet, what: str) -> None:
+    """A ref in this clone whose history is not here is passed over: logs come, go, are verified and anchored all the same."""
+    ada, bob = fleet.members
+    ada.say()
+    ada.sync()
+    bob.say()
+    oid = "1" * 40
+    if what == "no parent":
+        text = f"tree {bob.git('rev-parse', 'HEAD^{tree}')}\nparent {oid}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n"
+        oid = bob.git("hash-object", "-t", "commit", "-w", "--stdin", input=text)
+    (bob.path / ".git/refs/ledger/logs" / ("a" * 32)).write_text(oid + "\n")
+    found = hows(bob.sync())
+    # Beside a ref whose very object is not here, git itself fetches nothing.
+    assert (found[ada.log], found[bob.log]) == ({"refused" if what == "absent" else "advanced"}, {"pushed"})
+    assert bob.verify().verdict == "consistent"
+    assert bob.run("anchor", "--tag", "v1").returncode == 0
+    assert set(fleet.refs()) == {ada.log, bob.log}

@@ -50,7 +50,7 @@ def test_exit_codes_tell_what_happened(fleet: Fleet) -> None:
     bob.git("push", "-q", "--force", "origin", f"HEAD:refs/ledger/logs/{ada.log}")
     done = bob.run("sync")
     assert done.returncode == 1 and "refused" in done.stdout
-    assert bob.run("sync", "nowhere").returncode == 1
+    assert bob.run("sync", "nowhere").returncode == 3
     assert bob.run("sync", "a", "b").returncode == 2
     assert bob.run("sync", "--nonsense").returncode == 2
     done = fleet.sandbox.run(sys.executable, "-I", "-m", "ledger", "sync", cwd=fleet.sandbox.root)
@@ -178,5 +178,5 @@ def test_nothing_of_a_hostile_remote_reaches_the_terminal(fleet: Fleet) -> None:
     done = ada.run("sync")
     assert done.returncode == 1 and "\x1b" not in done.stdout + done.stderr
     gone = ada.run("sync", "\x1b[31mremote")
-    assert gone.returncode == 1 and "\x1b" not in gone.stdout + gone.stderr
+    assert gone.returncode == 3 and "\x1b" not in gone.stdout + gone.stderr
     assert "\x1b" not in json.dumps(ada.run_json("sync"))
