@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ledger.core.checkpoint import Checkpoint, parse_checkpoint
+from ledger.core.checkpoint import Checkpoint, log_key, parse_checkpoint
 from ledger.core.merkle import Frontier, hash_leaf
-from ledger.core.note import parse_note
+from ledger.core.note import Note, format_note, parse_note
 from ledger.errors import FormatError
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.gitdir import GitDir
@@ -22,6 +22,8 @@ from ledger.verify.notes import Notes
 from ledger.verify.sealed import WalkedRef, walk_ref
 from ledger.verify.signatures import SomeSignatures
 from ledger.verify.verdict import RULES, Findings
+
+MAX_REPEATED_BYTES = 16 << 10  # of a note, with its cosignatures, in a log.seen
 
 
 class Judged(NamedTuple):
@@ -61,7 +63,7 @@ def _judge(repo: GitDir, log: str, incoming: str, local: str | None, known: Know
     walked = _walk(repo, log, incoming, findings, tree, known)
     size = walked.frontier.size
     came = Judged(log, "", walked.genuine_tip, size, strays=walked.stray_count, lacks=_say_missing(walked))
-    came = came._replace(seal=walked.seals[-1] if walked.seals else None)
+    came = came._replace(seal=_last(walked))
     if walked.genuine_tip is None:
         return came._replace(how="refused", reason=came.lacks or "it has no seal of this log")
     if walked.forks:
@@ -81,7 +83,26 @@ def find_genuine(repo: GitDir, log: str, tip: str, known: Known | None = None) -
     """Return the last genuine seal of `log` behind `tip`; None where there is none, or it is over nonsense. Raises RepoError."""
     findings = Findings()
     walked = _walk(repo, log, tip, findings, _TreeAt(0), known)
-    return None if not walked.seals or findings.worst(log) in ("invalid", "diverged") else walked.seals[-1]
+    return None if findings.worst(log) in ("invalid", "diverged") else _last(walked)
+
+
+def _last(walked: WalkedRef) -> GenuineSeal | None:
+    """Return the last genuine seal; of its note what somebody may repeat: the log's signature, and those under other names.
+
+    A further line under the log's own name is its writer's trap: under another history of the log, that key may be the one in
+    force, its signature bad, and whoever quoted the note a forger. Nobody has to carry kilobytes of unknown cosignatures either.
+    """
+    if not walked.seals:
+        return None
+    seal = walked.seals[-1]
+    key = walked.walked.key_at(seal.size)
+    if key is None or not seal.note:
+        return seal
+    note, own = parse_note(seal.note), log_key(walked.walked.log, key)
+    mine = tuple(each for each in note.signatures if (each.name, each.key_id) == (own.name, own.id))
+    kept = tuple(each for each in note.signatures if each in mine or each.name != own.name)
+    data = format_note(Note(note.text, kept))
+    return seal._replace(note=data if len(data) <= MAX_REPEATED_BYTES else format_note(Note(note.text, mine)))
 
 
 def _compare(repo: GitDir, log: str, incoming: str, local: str, walked: WalkedRef, came: Judged) -> Judged:

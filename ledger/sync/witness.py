@@ -6,21 +6,29 @@ answer each other for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-from ledger.core.entry import parse_record
+from ledger.core.entry import log_id, parse_record
 from ledger.core.merkle import format_hash
 from ledger.core.seal import parse_segment
+from ledger.core.sshsig import parse_public_key
 from ledger.errors import FormatError, RepoError
 from ledger.recorder import Recorder
 from ledger.recording.writer import Writer
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.gitdir import GitDir
 from ledger.repo.seals import SealObject, has_commit, read_chain, read_seals
+from ledger.store.pins import read_pins
+from ledger.verify.commits import Reach
 from ledger.verify.known import GenuineSeal
+from ledger.verify.trailers import read_lines
+from ledger.verify.trust import read_trust
 
 _SEEN = b'"kind":"log.seen"'
+MAX_LOGS = 256  # that are witnessed without anybody vouching for them
+_LOOKED_AT = 200  # logs beyond these whose keys one sync looks up
 _NOTE = "seen:"  # the journal's own notes: the tip of each log that an entry was written about
 
 
@@ -42,10 +50,49 @@ def witness(recorder: Recorder, repo: GitDir, tips: Mapping[str, str], find_genu
     Nobody vouches for a local tip, so an entry is only ever about what `find_genuine` finds behind it.
     """
     before = recorder.append(lambda writer: _seen(writer))
-    due = [_look(repo, log, tip, before.get(log), find_genuine) for log, tip in tips.items() if before.get(log) != tip]
+    grown = {log: tip for log, tip in tips.items() if before.get(log) != tip}
+    chosen = choose(repo, recorder.state, grown, before)
+    due = [_look(repo, log, tip, before.get(log), find_genuine) for log, tip in grown.items() if log in chosen]
     if not due:
         return 0
     return recorder.append(lambda writer: _write(writer, due))
+
+
+def choose(repo: GitDir, state: str, grown: Mapping[str, str], before: Collection[str]) -> set[str]:
+    """Return which of the `grown` logs are witnessed: all that were `before`, and new ones until there are MAX_LOGS.
+
+    Behind that many only those that somebody vouches for: this machine's pins, a commit, or a list of keys. Whoever may push can
+    make logs by the thousand, and each entry about one stays in our own log for ever.
+    """
+    chosen = {log for log in grown if log in before}
+    new = [log for log in grown if log not in before]
+    room = max(0, MAX_LOGS - len(before))
+    if len(new) <= room:
+        return chosen | set(new)
+    pinned = read_pins(state).keys()
+    named = {line.head.log for line in read_lines(repo, None, Reach(repo)) if line.head is not None}
+    vouched = {log for log in new if log in pinned or log in named}
+    others = [log for log in new if log not in vouched]
+    trust = read_trust(repo, None)
+    listed = {**(trust.given or {}), **(trust.committed or {})} if others else {}
+    if listed:
+        some = random.sample(others, min(len(others), _LOOKED_AT))
+        vouched |= {log for log in some if _genesis_key(repo, log, grown[log]) in listed}
+        others = [log for log in others if log not in vouched]
+    return chosen | vouched | set(others[: max(0, room - len(vouched))])
+
+
+def _genesis_key(repo: GitDir, log: str, tip: str) -> bytes | None:
+    """Return the key that a log began with, as the first seal behind `tip` says and the log's name bears out."""
+    try:
+        with ObjectReader(repo) as reader:
+            (seal,) = read_seals(reader, read_chain(repo, tip)[:1])
+            if not isinstance(seal, SealObject):
+                return None
+            record = parse_record(parse_segment(seal.segment)[0])
+            return parse_public_key(str(record.entry.body.get("public_key"))) if log_id(record.entry_bytes) == log else None
+    except (RepoError, FormatError, ValueError, IndexError):
+        return None
 
 
 def _seen(writer: Writer) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ledger.core.checkpoint import check_checkpoint, log_key
 from ledger.core.ed25519 import check_message
 from ledger.core.entry import Entry, parse_record
 from ledger.core.merkle import format_hash
-from ledger.core.note import parse_note
+from ledger.core.note import Note, NoteSignature, format_note, parse_note
 from ledger.core.sshsig import parse_public_key
 from ledger.recorder import Recorder
 
@@ -128,3 +128,46 @@ def test_a_predecessor_is_witnessed_like_any_other(fleet: Fleet) -> None:
     assert ada.log != old
     (entry,) = seen(ada)
     assert (entry.body["log"], entry.body["size"]) == (old, 2)
+
+
+def test_of_very_many_logs_those_are_seen_that_somebody_vouches_for(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may push can make logs without end; beyond some number only listed, named and pinned ones are witnessed."""
+    monkeypatch.setattr("ledger.sync.witness.MAX_LOGS", 1)
+    ada, bob, cid = fleet.members
+    for member in (ada, cid):
+        member.say()
+        member.sync()
+    assert bob.sync().seen == 1
+    (first,) = {str(entry.body["log"]) for entry in seen(bob)}
+    other = cid if first == ada.log else ada
+    assert bob.sync().seen == 0
+    assert other.run("keys", "enroll").returncode == 0
+    bob.git("fetch", "-q", str(other.path))
+    signers = (other.path / ".ledger/allowed_signers").read_text()
+    fleet.sandbox.commit(bob.path, "list a key", {".ledger/allowed_signers": signers})
+    assert bob.sync().seen == 1
+    assert len(seen(bob, other)) == 1
+
+
+def test_a_line_under_the_logs_own_name_is_not_repeated(fleet: Fleet) -> None:
+    """A note with a second, bad signature under the log's name would make whoever quotes it a forger under another history."""
+    ada, bob, _ = fleet.members
+    ada.say()
+    ada.sync()
+    tip = ada.refs()[ada.log]
+    note = ada.sandbox.git_bytes("cat-file", "blob", f"{tip}:checkpoint", cwd=ada.path)
+    trap = log_key(ada.log, bytes(31) + b"\x07")
+    bad = format_note(Note(parse_note(note).text, (*parse_note(note).signatures, NoteSignature(trap.name, trap.id, bytes(64)))))
+    blob = fleet.sandbox.git("hash-object", "-w", "--stdin", input=bad.decode(), cwd=fleet.server)
+    segment = fleet.git("rev-parse", f"{tip}:segment.jsonl")
+    tree = fleet.sandbox.git(
+        "mktree", input=f"100644 blob {blob}\tcheckpoint\n100644 blob {segment}\tsegment.jsonl\n", cwd=fleet.server
+    )
+    parents = fleet.git("rev-list", "--parents", "-1", tip).split()[1:]
+    env = {"GIT_AUTHOR_NAME": "x", "GIT_AUTHOR_EMAIL": "x@example.invalid"}
+    words = [word for parent in parents for word in ("-p", parent)]
+    forged = fleet.sandbox.git("commit-tree", "-m", "x", *words, tree, cwd=fleet.server, **env)
+    fleet.git("update-ref", f"refs/ledger/logs/{ada.log}", forged)
+    assert bob.sync().seen == 1
+    (entry,) = seen(bob, ada)
+    assert str(entry.body["checkpoint"]).encode() == note
