@@ -25,11 +25,11 @@ from ledger.core.checkpoint import Checkpoint, check_checkpoint, format_origin, 
 from ledger.core.entry import parse_record
 from ledger.core.merkle import Frontier, format_frontier, hash_leaf, parse_frontier
 from ledger.core.note import parse_note
-from ledger.core.seal import SealCommit, chunk_records, format_commit, format_ref, format_segment
+from ledger.core.seal import PREFIX, SealCommit, chunk_records, format_commit, format_ref, format_segment
 from ledger.errors import FormatError, LedgerError, RepoError, StoreCorrupt, TrustError
 from ledger.recording.writer import now_ms
 from ledger.repo.catfile import ObjectReader
-from ledger.repo.git import PATIENCE_S
+from ledger.repo.git import PATIENCE_S, run_git
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import read_loose
 from ledger.repo.seals import has_commit, hash_tree, move_ref, read_chain, read_named, read_notes, read_tip, write_seal
@@ -141,7 +141,21 @@ def _find_place(journal: Journal, repo: GitDir, ref: str) -> _Place:
         tip = read_named(repo, ref)  # packed, in a reftable, or moved
     if tip == stored and journal.meta("sealed_ref") in (None, ref):
         return _Place(stored, frontier, tip, "", None)
+    _look_elsewhere(journal, repo, ref, stored)
     return _reconcile(journal, repo, tip, stored, frontier)._replace(at=tip)
+
+
+def _look_elsewhere(journal: Journal, repo: GitDir, ref: str, stored: str | None) -> None:
+    """Raise Behind where a ref under another prefix, or what a remote had of this log, is against the journal.
+
+    The prefix is a setting that whoever can write .git can change, and a ref is removed as easily.
+    """
+    places = {journal.meta("sealed_ref") or "", format_ref(PREFIX, journal.log), f"refs/ledger/remotes/*/{journal.log}"} - {"", ref}
+    asked = ["for-each-ref", "--count=100", "--format=%(objectname)", *sorted(places)]
+    said = run_git(asked, cwd=repo.git_dir, check=False, patience_s=PATIENCE_S).decode("ascii", "replace")
+    for oid in dict.fromkeys(said.split()):
+        if oid != stored:
+            _find_behind(journal, repo, oid, stored)
 
 
 def _find_behind(journal: Journal, repo: GitDir, at: str | None, stored: str | None) -> tuple[str | None, _Genuine | None]:

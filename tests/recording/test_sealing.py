@@ -327,3 +327,26 @@ def test_an_object_without_end_does_not_stop_recording(desk: Desk, monkeypatch: 
     (desk.path / ".git" / ref(desk)).write_text(foreign + "\n")
     say(desk)
     assert desk.kinds()[-1] == "message.sent"
+
+
+def test_another_prefix_is_no_way_to_sign_twice(desk: Desk) -> None:
+    """A journal that went back is found out by the packed ref under the prefix of before, too."""
+    log = desk.log
+    say(desk)
+    seal(desk)
+    with closing(sqlite3.connect(desk.journal)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    copy = desk.journal.with_name("backup")
+    shutil.copy(desk.journal, copy)
+    say(desk, 3)
+    sealed = seal(desk)
+    desk.git("pack-refs", "--all")
+    for path in desk.journal.parent.glob("journal.db*"):
+        path.unlink()
+    copy.rename(desk.journal)
+    desk.git("config", "ledger.refPrefix", "refs/heads/ledger")
+    say(desk, 2, 5)
+    again = seal(desk)
+    assert again.log != log
+    assert desk.git("rev-parse", f"refs/ledger/logs/{log}") == sealed.tip
+    assert desk.git("for-each-ref", f"refs/heads/ledger/logs/{log}") == ""
