@@ -16,11 +16,11 @@ MAX_EFFORT = 400_000  # steps, some 0.1 s
 
 
 class Match(NamedTuple):
-    """Lines `old` … of one text are lines `new` … of the other, `count` of them; counted from 0."""
+    """Lines `old` … of one text are lines `new` … of the other, `length` of them; counted from 0."""
 
     old: int
     new: int
-    count: int
+    length: int
 
 
 class Hunk(NamedTuple):
@@ -72,7 +72,7 @@ def list_hunks(diff: LineDiff, old_count: int, new_count: int) -> list[Hunk]:
     for match in (*diff.matches, Match(old_count, new_count, 0)):
         if match.old > old or match.new > new:
             hunks.append(Hunk(old, match.old, new, match.new))
-        old, new = match.old + match.count, match.new + match.count
+        old, new = match.old + match.length, match.new + match.length
     return hunks
 
 
@@ -85,15 +85,15 @@ class _Pairs:
         self.matches: list[Match] = []
         self.whole = True
 
-    def add(self, old: int, new: int, count: int) -> None:
+    def add(self, old: int, new: int, length: int) -> None:
         """Add a match behind the last one, or make that longer."""
-        if not count:
+        if not length:
             return
         last = self.matches[-1] if self.matches else None
-        if last is not None and (last.old + last.count, last.new + last.count) == (old, new):
-            self.matches[-1] = Match(last.old, last.new, last.count + count)
+        if last is not None and (last.old + last.length, last.new + last.length) == (old, new):
+            self.matches[-1] = Match(last.old, last.new, last.length + length)
         else:
-            self.matches.append(Match(old, new, count))
+            self.matches.append(Match(old, new, length))
 
     def solve(self, old: int, old_end: int, new: int, new_end: int) -> None:
         """Add the matches between [old, old_end) and [new, new_end)."""

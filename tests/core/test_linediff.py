@@ -38,8 +38,8 @@ def test_applying_the_diff_gives_the_new_text_back(old: list[bytes], new: list[b
     assert apply(old, new, effort) == new
     x = y = 0
     for match in diff.matches:
-        assert match.count > 0 and match.old >= x and match.new >= y
-        x, y = match.old + match.count, match.new + match.count
+        assert match.length > 0 and match.old >= x and match.new >= y
+        x, y = match.old + match.length, match.new + match.length
         assert old[match.old : x] == new[match.new : y]
     assert x <= len(old) and y <= len(new)
 
@@ -49,7 +49,7 @@ def test_applying_the_diff_gives_the_new_text_back(old: list[bytes], new: list[b
 def test_where_no_line_is_there_once_the_diff_is_shortest(old: list[bytes], new: list[bytes]) -> None:
     """Without anchors Myers' algorithm decides alone, and finds a longest common subsequence."""
     old, new = [b"o", *old, *old, b"o"], [b"n", *new, *new, b"n"]  # the ends differ, or trimming them could leave a line alone
-    found = sum(match.count for match in diff_lines(old, new).matches)
+    found = sum(match.length for match in diff_lines(old, new).matches)
     assert found == longest(old, new)
 
 
@@ -60,7 +60,7 @@ def test_one_edit_costs_no_more_than_it_replaced(lines: list[bytes], at: int, go
     edited = lines[:at] + put + lines[at + gone :]
     diff = diff_lines(lines, edited)
     assert diff.whole
-    assert sum(match.count for match in diff.matches) >= len(lines) - len(lines[at : at + gone])
+    assert sum(match.length for match in diff.matches) >= len(lines) - len(lines[at : at + gone])
 
 
 def test_what_moved_is_matched_once() -> None:
@@ -75,7 +75,7 @@ def test_effort_bounds_the_work_and_is_said() -> None:
     new = [b"start", *([b"y", b"x", b"x"] * 2000), b"end"]
     diff = diff_lines(old, new, 10_000)
     assert not diff.whole
-    assert diff.matches[0] == Match(0, 0, 1) and diff.matches[-1].count >= 1
+    assert diff.matches[0] == Match(0, 0, 1) and diff.matches[-1].length >= 1
     assert apply(old, new, 10_000) == new
 
 
