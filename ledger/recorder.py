@@ -148,6 +148,7 @@ class Recorder:
             if not self._went_back(self._open_journal()):
                 with self._open_journal() as journal:
                     writer = Writer(journal, self._signer_of(journal), self._head)
+                    writer.settings = self.clone.settings
                     drained = events.drain(writer, self.repo, self.state)
                     result = work(writer)
                     head = writer.head

@@ -24,8 +24,8 @@ from ledger.store.state import journal_path
 # Whatever a bare `python -I` loads, and these. A new name here costs every tool call of every agent: measure it first.
 STANDARD = set(
     """
-    __future__ _blake2 _md5 _sha1 _sha256 _sha3 _collections _collections_abc _datetime _functools _hashlib _json _operator
-    _sha2 _sha512 _socket _sqlite3 _sre _struct _typing _warnings _weakrefset array binascii collections contextlib copyreg
+    __future__ _bisect _blake2 _md5 _sha1 _sha256 _sha3 _collections _collections_abc _datetime _functools _hashlib _json _operator
+    _sha2 _sha512 _socket _sqlite3 _sre _struct _typing _warnings _weakrefset array binascii bisect collections contextlib copyreg
     datetime enum errno fcntl functools gc hashlib importlib itertools json keyword math operator pwd re reprlib select
     selectors socket sqlite3 struct time types typing warnings zlib
     """.split()

@@ -8,7 +8,6 @@ of equal lines, in order; there may be fewer of them than there could be.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -125,6 +124,8 @@ class _Pairs:
 
     def _anchors(self, old: int, old_end: int, new: int, new_end: int) -> list[tuple[int, int]]:
         """Return the places of lines that both sides have once, as long a run as possible that ascends on both."""
+        from bisect import bisect_left  # most edits leave nothing to anchor
+
         there = _once(self._old, old, old_end)
         here = _once(self._new, new, new_end)
         pairs = sorted((at, here[line]) for line, at in there.items() if line in here)

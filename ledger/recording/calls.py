@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ledger.core.fact import Fact, PayloadData
 from ledger.core.text import format_path
 from ledger.recording.ancestry import is_alive
-from ledger.repo.blobs import TOO_LARGE, blob_id, path_inside
+from ledger.repo.blobs import blob_id, path_inside
 from ledger.repo.gitdir import GitDir
 from ledger.store.journal import Journal
 
@@ -25,6 +26,15 @@ _EDITORS = frozenset(
     edit write read patch list grep todowrite todoread
     """.split()
 )
+# Tools that write no file of the work tree: others may run any program, and what they changed is looked for.
+_INNOCENT = frozenset(
+    """
+    WebSearch WebFetch Task Agent Skill AskUserQuestion EnterPlanMode ExitPlanMode ToolSearch TaskCreate TaskUpdate TaskList TaskGet
+    TaskOutput TaskStop KillShell BashOutput SlashCommand ListMcpResourcesTool ReadMcpResourceTool LS LSP web_search view_image
+    spawn_agent wait send_input close_agent request_user_input
+    """.split()
+)
+_EDITS, _COMMITS, _WRITES = 0, 1, 2  # what a call can do: edit the files that it names, commit, write anything as well
 _EXPIRY_MS = 24 * 3600 * 1000
 _MAX_TOUCHED = 2000
 
@@ -38,17 +48,48 @@ class Call(NamedTuple):
     seq: int
     head: str
     digest: str
-    shell: bool
+    can: int
     ancestors: list[str]
     before: list[tuple[bytes, str | None]]
+    at_ms: int
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can write files that it does not name."""
+        return self.can == _WRITES
+
+    def may_write(self, path: bytes) -> bool:
+        """Say whether this call can change a path while it is open."""
+        return self.writes or any(named == path for named, _ in self.before)
+
+
+class Effect(NamedTuple):
+    """What a call changed: a path's blob before and after, None where there was nothing; `mode` is git's, after, 0 for none.
+
+    `sure` unless it was looked at late; `found` where the call did not name it, and anybody may have changed it meanwhile.
+    """
+
+    path: bytes
+    before: str | None
+    after: str | None
+    mode: int = 0
+    sure: bool = True
+    found: bool = False
+    moved_from: bytes | None = None
 
 
 def open_call(
-    journal: Journal, fact: Fact, seq: int, *, repo: GitDir, head: str, touched: list[bytes], ancestors: list[str], at_ms: int
+    journal: Journal,
+    fact: Fact,
+    seq: int,
+    *,
+    repo: GitDir,
+    head: str,
+    before: Mapping[bytes, str | None],
+    ancestors: list[str],
+    at_ms: int,
 ) -> None:
-    """Note that the call of a `tool.requested` began."""
-    shape = journal.meta("object_format") or "sha1"
-    before = [(os.fsdecode(path), _blob_at(repo, path, shape)) for path in touched]
+    """Note that the call of a `tool.requested` began; `before` has the blobs of the paths that it names."""
     journal.run(
         "INSERT OR REPLACE INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -59,13 +100,24 @@ def open_call(
             repo.git_dir,
             head,
             fact.input_digest or "",
-            0 if fact.body.get("tool") in _EDITORS else 1,
+            what_it_can(fact),
             " ".join(ancestors),
-            json.dumps(before, ensure_ascii=True),
+            json.dumps([(os.fsdecode(path), blob) for path, blob in before.items()], ensure_ascii=True),
             str(fact.body.get("subagent", "")),
             at_ms,
         ),
     )
+
+
+def what_it_can(fact: Fact) -> int:
+    """Return what the call of a `tool.requested` can do, by its tool."""
+    tool = fact.body.get("tool")
+    return _EDITS if tool in _EDITORS else _COMMITS if tool in _INNOCENT else _WRITES
+
+
+def writes_anything(fact: Fact) -> bool:
+    """Say whether the call of a `tool.requested` can write files that it does not name."""
+    return what_it_can(fact) == _WRITES
 
 
 def find_call(journal: Journal, session: str | None, call: str | None) -> Call | None:
@@ -89,7 +141,14 @@ def find_only(journal: Journal, session: str | None) -> Call | None:
 
 def committing_calls(journal: Journal, repo: GitDir, at_ms: int) -> list[Call]:
     """Return the open calls of this work tree that may have made a commit, oldest first."""
-    sql = f"SELECT {_COLUMNS} FROM call WHERE worktree = ? AND shell = 1 AND at_ms > ? ORDER BY seq"
+    sql = f"SELECT {_COLUMNS} FROM call WHERE worktree = ? AND shell > 0 AND at_ms > ? ORDER BY seq"
+    calls = [_call(row) for row in journal.all(sql, (repo.git_dir, at_ms - _EXPIRY_MS))]
+    return [call for call in calls if is_alive(call.ancestors)]
+
+
+def writing_calls(journal: Journal, repo: GitDir, at_ms: int) -> list[Call]:
+    """Return the open calls that can change files of this work tree, oldest first."""
+    sql = f"SELECT {_COLUMNS} FROM call WHERE worktree = ? AND (shell = 2 OR before <> '[]') AND at_ms > ? ORDER BY seq"
     calls = [_call(row) for row in journal.all(sql, (repo.git_dir, at_ms - _EXPIRY_MS))]
     return [call for call in calls if is_alive(call.ancestors)]
 
@@ -104,38 +163,25 @@ def close_turn(journal: Journal, session: str | None) -> None:
     journal.run("DELETE FROM call WHERE session = ? AND subagent = ''", (session or "",))
 
 
-def effects_of(
-    journal: Journal, repo: GitDir, call: Call | None, touched: list[bytes]
-) -> list[tuple[bytes, str | None, str | None]]:
-    """Return (path, blob before, blob after) of what a call changed, as far as it named what it touches."""
-    shape = journal.meta("object_format") or "sha1"
-    before = dict(call.before) if call else {}
-    found = []
-    for path in dict.fromkeys([*before, *touched]):
-        after = _blob_at(repo, path, shape)
-        if before.get(path) != after and TOO_LARGE not in (before.get(path), after):
-            found.append((path, before.get(path), after))
-    return found
-
-
-def note_effects(
-    journal: Journal,
-    repo: GitDir,
-    seq: int,
-    session: str | None,
-    effects: list[tuple[bytes, str | None, str | None]],
-    *,
-    sure: bool,
-) -> None:
-    """Note which blob the call whose result is entry `seq` left at which path; not `sure` where that was looked at late."""
-    for path, _, after in effects:
-        row = (repo.git_dir, path, seq, after, session or "", int(sure))
+def note_effects(journal: Journal, repo: GitDir, seq: int, session: str | None, effects: Sequence[Effect]) -> None:
+    """Note which blob the call whose result is entry `seq` left at which path."""
+    for effect in effects:
+        row = (repo.git_dir, effect.path, seq, effect.after, session or "", int(effect.sure))
         journal.run("INSERT OR REPLACE INTO effect VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
-def effects_payload(effects: list[tuple[bytes, str | None, str | None]]) -> PayloadData:
+def effects_payload(effects: Sequence[Effect]) -> PayloadData:
     """Return the payload `effects` of a `tool.finished`."""
-    rows = [{"path": format_path(path), "before": before, "after": after} for path, before, after in effects]
+    rows = []
+    for effect in effects:
+        row: dict[str, Any] = {"path": format_path(effect.path), "before": effect.before, "after": effect.after}
+        if effect.mode and effect.mode != 0o100644:
+            row["mode"] = f"{effect.mode:o}"
+        if effect.moved_from is not None:
+            row["from"] = format_path(effect.moved_from)
+        if effect.found:
+            row["basis"] = "inferred"
+        rows.append(row)
     return PayloadData(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode(), "application/json")
 
 
@@ -166,15 +212,14 @@ def link_path(journal: Journal, repo: GitDir, path: bytes, blob: str | None) -> 
     return "partial", [int(seq) for seq, _, _ in rows]
 
 
-_COLUMNS = "session, call, turn, seq, head, digest, shell, ancestors, before"
+_COLUMNS = "session, call, turn, seq, head, digest, shell, ancestors, before, at_ms"
 
 
 def _call(row: tuple[object, ...]) -> Call:
-    session, call, turn, seq, head, digest, shell, ancestors, before = row
+    session, call, turn, seq, head, digest, shell, ancestors, before, at_ms = row
     paths = [(os.fsencode(path), blob) for path, blob in json.loads(str(before))]
-    return Call(
-        str(session), str(call), str(turn), int(str(seq)), str(head), str(digest), bool(shell), str(ancestors).split(), paths
-    )
+    names = (str(session), str(call), str(turn), int(str(seq)), str(head), str(digest))
+    return Call(*names, int(str(shell)), str(ancestors).split(), paths, int(str(at_ms)))
 
 
 def _blob_at(repo: GitDir, path: bytes, object_format: str) -> str | None:

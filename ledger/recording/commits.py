@@ -12,14 +12,18 @@ from typing import Any
 from ledger.core.text import format_path
 from ledger.core.trailer import find_trailers, format_head
 from ledger.errors import FormatError
-from ledger.recording.calls import Call, committing_calls, find_call, link_path
+from ledger.recording.calls import Call, committing_calls, find_call, link_path, writing_calls
 from ledger.recording.claims import Claims
 from ledger.recording.heads import Making, note_head, seen_head
+from ledger.recording.lines import is_ordinary, judge_rest, lines_of_commit
+from ledger.recording.snapshots import Snapshots
 from ledger.recording.writer import Writer, now_ms
+from ledger.repo.added import Ranges, ask_added, read_added
 from ledger.repo.commits import CommitFacts, identity, is_oid, new_commits, read_commit
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import is_rebasing, read_head, reflog_size
 from ledger.repo.reflog import Move, read_beginning, read_moves
+from ledger.store.journal import Journal
 from ledger.store.state import note_tree
 
 _MADE_HERE = ("commit", "cherry-pick", "revert", "am")
@@ -36,10 +40,12 @@ def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int
     journal = writer.journal
     if not is_oid(oid) or journal.one("SELECT 1 FROM commits WHERE oid = ?", (oid,)):
         return None
+    asked = ask_added(repo, oid)
     facts = read_commit(repo, oid)
+    added = read_added(asked, facts.paths if facts else ())
     if facts is None:
         return None
-    body, call = _commit_body(writer, repo, facts, making)
+    body, call = _commit_body(writer, repo, facts, making, added)
     parts = _split_paths(body.pop("paths"))
     first = None
     for number, paths in enumerate(parts, 1):
@@ -184,12 +190,25 @@ def _note_gap(writer: Writer, reason: str, making: Making, *, count: int = 1, **
     return writer.append("gap.noted", source=making.source, body=body, at_ms=making.at_ms)
 
 
-def _commit_body(writer: Writer, repo: GitDir, facts: CommitFacts, making: Making) -> tuple[dict[str, Any], Call | None]:
+def _commit_body(
+    writer: Writer, repo: GitDir, facts: CommitFacts, making: Making, added: dict[bytes, Ranges] | None
+) -> tuple[dict[str, Any], Call | None]:
     call, basis, during = _made_in(writer, repo, making)
+    lines = _lines(writer.journal, repo, facts, making, added, call) if added else {}
     paths = []
     for change in facts.paths:
         link, calls = link_path(writer.journal, repo, change.path, change.blob)
-        item = {"path": format_path(change.path), "status": change.status, "blob": change.blob, "link": link, "calls": calls}
+        item: dict[str, Any] = {
+            "path": format_path(change.path),
+            "status": change.status,
+            "blob": change.blob,
+            "link": link,
+            "calls": calls,
+        }
+        if change.path in lines:
+            item["lines"] = lines[change.path]
+            if link == "none" and any(part["by"] == "agent" for part in lines[change.path]):
+                item["link"] = "inferred"  # written and committed in one call: nobody looked in between
         paths.append(item)
     body: dict[str, Any] = {
         "oid": facts.oid,
@@ -208,6 +227,24 @@ def _commit_body(writer: Writer, repo: GitDir, facts: CommitFacts, making: Makin
     if claims and (call is None or claims.get("session") != call.session or claims.get("call", call.call) != call.call):
         body["claims"] = claims
     return body, call
+
+
+def _lines(
+    journal: Journal,
+    repo: GitDir,
+    facts: CommitFacts,
+    making: Making,
+    added: dict[bytes, Ranges],
+    call: Call | None,
+) -> dict[bytes, list[dict[str, Any]]]:
+    """Return the member `lines` of the commit's paths."""
+    snapshots = Snapshots(journal, repo, making.at_ms or now_ms())
+    ordinary = making.via != "spool" and is_ordinary(journal, repo, facts.oid)
+    others = writing_calls(journal, repo, now_ms())
+    found = lines_of_commit(snapshots, facts, added, judge_rest(journal, repo, call, others, ordinary=ordinary))
+    snapshots.sweep()
+    snapshots.close()
+    return found
 
 
 def _made_in(writer: Writer, repo: GitDir, making: Making) -> tuple[Call | None, dict[str, str], list[int]]:
@@ -258,7 +295,7 @@ def _split_paths(paths: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     parts: list[list[dict[str, Any]]] = [[]]
     size = 0
     for item in paths:
-        cost = 200 + 6 * len(str(item["path"])) + 8 * len(item["calls"])
+        cost = 200 + 6 * len(str(item["path"])) + 8 * len(item["calls"]) + 80 * len(item.get("lines", ()))
         if parts[-1] and size + cost > _MAX_PATHS_BYTES:
             parts.append([])
             size = 0

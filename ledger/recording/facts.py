@@ -93,14 +93,19 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
         cause = approvals.cause_of(writer, setting.agent, fact, cause) if fact.kind != "tool.requested" else None
     payloads = dict(fact.payloads)
     body = dict(fact.body)
-    effects: list[tuple[bytes, str | None, str | None]] = []
+    effects: list[calls.Effect] = []
     if fact.kind == "tool.finished":
         if call is not None and fact.input_digest and call.digest != fact.input_digest:
             body["input_changed"] = True  # a hook of somebody else's rewrote what was asked for
-        effects = calls.effects_of(journal, repo, call, touched)
+        from ledger.recording.effects import LOOK_MS, after_call  # prompts need nothing of it
+
+        budget = int(writer.settings.get("look_ms", LOOK_MS))
+        effects, whole = after_call(journal, repo, call, fact, touched, setting.at_ms, live=setting.live, budget_ms=budget)
+        if not whole:
+            body["looked"] = "partly"
         if effects:
             payloads["effects"] = calls.effects_payload(effects)
-            if call is None or not setting.live:  # what was there before the call, or right after it, was not seen
+            if not all(effect.sure for effect in effects):
                 body["basis"] = {**body.get("basis", {}), "effects": "inferred"}
     if fact.kind == "session.started":
         payloads, body = _with_principal(payloads, body, setting)
@@ -126,9 +131,14 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
     if fact.kind == "tool.requested":
         where = nearest() if setting.source == "hook" and setting.live else []
         head = read_head(repo)
-        calls.open_call(journal, fact, seq, repo=repo, head=head, touched=touched, ancestors=where, at_ms=setting.at_ms)
+        before: Mapping[bytes, str | None] = {}
+        if setting.live and (touched or calls.writes_anything(fact)):
+            from ledger.recording.effects import before_call
+
+            before = before_call(journal, repo, fact, touched, setting.at_ms)
+        calls.open_call(journal, fact, seq, repo=repo, head=head, before=before, ancestors=where, at_ms=setting.at_ms)
     elif fact.kind == "tool.finished":
-        calls.note_effects(journal, repo, seq, fact.session, effects, sure=call is not None and setting.live)
+        calls.note_effects(journal, repo, seq, fact.session, effects)
         if call is not None:
             calls.close_call(journal, call)
     elif _ends_turn(fact):

@@ -40,6 +40,7 @@ class Writer:
         self._signer = signer
         self._key = fingerprint(signer.public_key)
         self.kinds: set[str] = set()  # of what was appended
+        self.settings: Mapping[str, Any] = {}  # this clone's, as the state folder has them
         seq, record = journal.last()
         self._seq, self._prev = seq, hash_record(record)
         if known == self.head:

@@ -86,7 +86,7 @@ class Child:
         self.args = args
         self.code = -1
         self.complaint = ""  # the first line that it wrote to standard error, advice and warnings apart
-        self._started = time.monotonic()
+        self.started = time.monotonic()
         self._input = memoryview(input or b"")
         self._in = -1
         self.out, out_end = os.pipe()
@@ -112,7 +112,7 @@ class Child:
         Raises RepoError, whatever `check`, when git has not ended `patience_s` after its start; it is killed then.
         """
         size = said = 0
-        until = None if patience_s is None else self._started + patience_s
+        until = None if patience_s is None else self.started + patience_s
         texts: dict[int, list[bytes]] = {self.out: [], self._err: []}
         poll = select.poll()
         for descriptor in texts:

@@ -9,6 +9,7 @@ from ledger.repo.gitdir import GitDir, read_plain
 from ledger.repo.heads import is_hex, reflog_size
 
 _MAX_REFLOG_BYTES = 1 << 20
+_MAX_END_BYTES = 32 << 10
 _MAX_VERB = 40
 
 
@@ -31,6 +32,12 @@ def read_moves(repo: GitDir, start: int) -> list[Move] | None:
     if data is None or (start and not data.startswith(b"\n")):
         return None
     # A line that git would not write is passed over: it must not hide the others.
+    return [move for line in data.split(b"\n") if line and (move := _parse_move(line)) is not None]
+
+
+def read_moves_near_end(repo: GitDir) -> list[Move]:
+    """Return the last of HEAD's moves, some hundreds."""
+    data = read_plain(os.path.join(repo.git_dir, "logs", "HEAD"), _MAX_END_BYTES, max(reflog_size(repo) - _MAX_END_BYTES, 0)) or b""
     return [move for line in data.split(b"\n") if line and (move := _parse_move(line)) is not None]
 
 

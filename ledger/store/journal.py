@@ -16,6 +16,8 @@ a journal still verifies:
     worktree  HEAD and reflog of each work tree as last seen
     commits   commits that have an entry
     transcript  how far each transcript of an agent was read; made when the first one is
+    snapshot  versions of a path, whose each line of them is, and the text where git does not keep it
+    seen      each path's state when it was last looked at
 """
 
 from __future__ import annotations
@@ -49,6 +51,20 @@ CREATE TABLE worktree (
 ) WITHOUT ROWID;
 CREATE TABLE commits (oid TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 """
+# Made where they are missing: what nobody but the recorder reads needs no other version of the schema.
+_LATER_NOTES = (
+    """CREATE TABLE IF NOT EXISTS snapshot (
+  id INTEGER PRIMARY KEY, path BLOB NOT NULL, blob TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  origins TEXT NOT NULL, size INTEGER NOT NULL, text BLOB)""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS snapshot_of ON snapshot (path, blob)",
+    "CREATE INDEX IF NOT EXISTS snapshot_path ON snapshot (path)",
+    "CREATE INDEX IF NOT EXISTS snapshot_blob ON snapshot (blob)",
+    "CREATE INDEX IF NOT EXISTS snapshot_text ON snapshot (at_ms) WHERE size > 0",
+    """CREATE TABLE IF NOT EXISTS seen (
+  worktree TEXT NOT NULL, path BLOB NOT NULL, blob TEXT, mode INTEGER NOT NULL, signature TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  PRIMARY KEY (worktree, path)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS seen_at ON seen (worktree, at_ms)",
+)
 
 
 def create_journal(state: str, log: str, record: bytes, notes: dict[str, str]) -> None:
@@ -141,6 +157,11 @@ class Journal:
         self.run("INSERT INTO record VALUES (?, ?)", (seq, record))
         for name, salt, data in payloads:
             self.run("INSERT INTO payload VALUES (?, ?, ?, ?)", (seq, name, salt, data))
+
+    def make_later_notes(self) -> None:
+        """Make the tables of notes that a journal of an older version has not."""
+        for sql in _LATER_NOTES:
+            self.run(sql)
 
     def meta(self, name: str) -> str | None:
         """Return one of the journal's own notes, or None."""

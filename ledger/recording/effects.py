@@ -1,0 +1,239 @@
+"""What a call changed: the paths that it names, and where it can run anything, whatever changed in the work tree meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.core.fact import Fact
+from ledger.core.linediff import split_text
+from ledger.errors import RepoError
+from ledger.recording.calls import Call, Effect, writes_anything, writing_calls
+from ledger.recording.origins import HUMAN, UNKNOWN, Origin, agents
+from ledger.recording.snapshots import Snapshots
+from ledger.repo.blobs import TOO_LARGE
+from ledger.repo.gitdir import GitDir
+from ledger.repo.index import stale_paths
+from ledger.repo.snapshots import look
+from ledger.store.journal import Journal
+
+LOOK_MS = 150
+CLOCK_MS = 10  # files are stamped by a clock that ticks every few milliseconds
+_MAX_FOUND = 300
+_MAX_STALE = 50
+_FAILED = ("failed", "denied", "cancelled")
+
+
+def before_call(journal: Journal, repo: GitDir, fact: Fact, touched: list[bytes], at_ms: int) -> dict[bytes, str | None]:
+    """Look at what a call is about to touch, and return the blobs there.
+
+    What is new since the last look is a person's, or a call's that is open. Before a call that can write anything, all paths that
+    were seen lately are looked at, so that what a person did to them is not taken for its doing.
+    """
+    wide = writes_anything(fact)
+    if repo.work_tree is None or not (touched or wide):
+        return {}
+    snapshots = Snapshots(journal, repo, at_ms)
+    others = writing_calls(journal, repo, at_ms)
+    before: dict[bytes, str | None] = {}
+    for path in touched:
+        if snapshots.seen(path) is None:
+            before[path] = snapshots.begin(path).blob
+        else:
+            before[path] = snapshots.observe(path, _meanwhile(journal, repo, others, path)).after
+    if wide:
+        for path in snapshots.known_paths():
+            snapshots.observe(path, _meanwhile(journal, repo, others, path))
+        stale = stale_paths(repo, snapshots.object_format)
+        for path in [path for path in stale if snapshots.seen(path) is None][:_MAX_STALE]:
+            snapshots.observe(path, _meanwhile(journal, repo, others, path), base=(stale[path], 0o100644))
+    snapshots.close()
+    return before
+
+
+def after_call(
+    journal: Journal, repo: GitDir, call: Call | None, fact: Fact, touched: list[bytes], at_ms: int, *, live: bool, budget_ms: int
+) -> tuple[list[Effect], bool]:
+    """Look at what a call has changed; return that, and whether all of it was looked for."""
+    if repo.work_tree is None:
+        return [], True
+    wide = call is not None and call.writes
+    before = dict(call.before) if call else {}
+    if not (wide or before or touched):
+        return [], True
+    snapshots = Snapshots(journal, repo, at_ms)
+    others = [each for each in writing_calls(journal, repo, at_ms) if call is None or each.seq != call.seq]
+    effects = []
+    for path in dict.fromkeys([*before, *touched]):
+        effect = _named(journal, snapshots, path, call, fact, others, live=live)
+        if effect is not None:
+            effects.append(effect)
+    whole = True
+    if wide and call is not None:
+        if live:
+            found, whole = _found(journal, snapshots, call, {*before, *touched}, others, budget_ms)
+            effects += found
+        else:
+            whole = False
+        if not whole:
+            set_doubt(journal, repo)
+    snapshots.close()
+    return _with_moves(effects), whole
+
+
+def set_doubt(journal: Journal, repo: GitDir) -> None:
+    """Note that something may have changed in this work tree that nobody looked for."""
+    journal.set_meta(f"doubt:{repo.git_dir}", "1")
+
+
+def in_doubt(journal: Journal, repo: GitDir) -> bool:
+    """Say whether something may have changed in this work tree since it was last looked at as a whole."""
+    return journal.meta(f"doubt:{repo.git_dir}") == "1"
+
+
+def _meanwhile(journal: Journal, repo: GitDir, others: list[Call], path: bytes) -> Origin:
+    """Return whose it is that a path changed while only `others` were open."""
+    able = [call for call in others if call.may_write(path)]
+    if not able:
+        return UNKNOWN if in_doubt(journal, repo) else HUMAN
+    return agents(able[0].seq, "inferred" if able[0].writes else "partial") if len(able) == 1 else UNKNOWN
+
+
+def _named(
+    journal: Journal, snapshots: Snapshots, path: bytes, call: Call | None, fact: Fact, others: list[Call], *, live: bool
+) -> Effect | None:
+    """Look at a path that the call named."""
+    before = dict(call.before) if call else {}
+    alone = live and call is not None and path in before and not any(each.may_write(path) for each in others)
+    fresh = agents(call.seq, "partial") if alone and call is not None else UNKNOWN
+    if snapshots.seen(path) is None:
+        state = snapshots.state(path)
+        lines = 0 if state.text is None else len(split_text(state.text))
+        snapshots.save(path, state, [UNKNOWN] * lines)
+        snapshots.note(path, state)
+        after, mode = state.blob, state.mode
+    else:
+        change = snapshots.observe(path, fresh)
+        after, mode = change.after, change.after_mode
+    if live and call is not None and path in before and fact.body.get("outcome") not in _FAILED:
+        snapshots.settle(path, before[path], call.seq, _asked_for(journal, snapshots, call, path, before[path]))
+    if before.get(path) == after or TOO_LARGE in (before.get(path), after):
+        return None
+    # What was there before the call, or right after it, was not seen.
+    return Effect(path, before.get(path), after, mode, sure=call is not None and live)
+
+
+def _found(
+    journal: Journal, snapshots: Snapshots, call: Call, named: set[bytes], others: list[Call], budget_ms: int
+) -> tuple[list[Effect], bool]:
+    """Look for what else changed while the call was open; return that, and whether it is all.
+
+    A file that was last written before the call is what a person left there.
+    """
+    repo = snapshots.repo
+    try:
+        seen_now = look(repo, snapshots.object_format, budget_ms / 1000)
+    except RepoError:
+        return [], False
+    whole = seen_now.whole
+    changed = set(snapshots.known_paths())
+    unseen = [path for path in seen_now.paths if path in changed or snapshots.seen(path) is None]
+    candidates = [path for path in dict.fromkeys([*unseen, *changed]) if path not in named]
+    effects = []
+    for path in candidates[:_MAX_FOUND]:
+        state, seen = snapshots.state(path), snapshots.seen(path)
+        mine = state.at_ms >= call.at_ms - CLOCK_MS
+        if not mine and seen is None:
+            snapshots.begin(path)
+            continue
+        if not mine:
+            snapshots.observe(path, _meanwhile(journal, repo, others, path), state=state)
+            continue
+        alone = not any(each.may_write(path) for each in others)
+        fresh = agents(call.seq, "inferred") if alone else UNKNOWN
+        base = seen_now.paths.get(path, (None, 0))
+        if path not in seen_now.paths:
+            snapshots.save(path, state, [])  # as HEAD has it: committed, or taken back by git
+        change = snapshots.observe(path, fresh, base=base, state=state)
+        differs = change.before != change.after or change.before_mode != change.after_mode
+        if differs and TOO_LARGE not in (change.before, change.after):
+            effects.append(Effect(path, change.before, change.after, change.after_mode, sure=False, found=True))
+    return effects, whole and len(candidates) <= _MAX_FOUND
+
+
+def _with_moves(effects: list[Effect]) -> list[Effect]:
+    """Say of each new file that is one that went whence it came."""
+    gone = {effect.before: effect.path for effect in effects if effect.after is None and effect.before is not None}
+    return [
+        effect._replace(moved_from=gone[effect.after]) if effect.before is None and effect.after in gone else effect
+        for effect in effects
+    ]
+
+
+# What a call was asked to write
+
+
+def _asked_for(journal: Journal, snapshots: Snapshots, call: Call, path: bytes, before: str | None) -> dict[bytes, int]:
+    """Return the lines that a call's input says it will write to a path, and how often; none where it does not say."""
+    row = journal.one("SELECT bytes FROM payload WHERE seq = ? AND name = 'input'", (call.seq,))
+    try:
+        given = json.loads(row[0]) if row is not None else None
+    except (ValueError, RecursionError):
+        return {}
+    command = given.get("command") if isinstance(given, dict) else given
+    if isinstance(command, str) and "*** " in command:
+        return _count(_lines_of_patch(command, path))
+    if not isinstance(given, dict):
+        return {}
+    edits = given["edits"] if isinstance(given.get("edits"), list) else [given]
+    text = snapshots.text_of_blob(path, before)
+    asked = _count(_lines_of_edits(edits, given))
+    if text is not None:
+        for line, count in _count(split_text(_edited(text, edits))).items():
+            asked[line] = max(count, asked.get(line, 0))
+    return asked
+
+
+def _count(lines: list[bytes]) -> dict[bytes, int]:
+    counts: dict[bytes, int] = {}
+    for line in lines:
+        counts[line] = counts.get(line, 0) + 1
+    return counts
+
+
+def _lines_of_patch(patch: str, path: bytes) -> list[bytes]:
+    """Return the lines that a patch in Codex's form adds to a path."""
+    lines, ours = [], False
+    for line in patch.split("\n"):
+        if line.startswith("*** "):
+            verb, colon, name = line[4:].partition(": ")
+            if colon and verb in ("Add File", "Update File", "Delete File"):
+                ours = _is_named(name.strip().encode("utf-8", "surrogateescape"), path)
+            elif colon and verb == "Move to":
+                ours = ours or _is_named(name.strip().encode("utf-8", "surrogateescape"), path)
+        elif ours and line.startswith("+"):
+            lines.append(line[1:].rstrip("\r").encode("utf-8", "surrogateescape"))
+    return lines
+
+
+def _is_named(name: bytes, path: bytes) -> bool:
+    """Say whether a name in a patch can be this path: the folder it is relative to is not kept."""
+    name = name.removeprefix(b"./")
+    return name == path or path.endswith(b"/" + name) or name.endswith(b"/" + path)
+
+
+def _lines_of_edits(edits: list[Any], given: Mapping[str, Any]) -> list[bytes]:
+    """Return the lines of the texts that an edit puts in, or of the whole file that it writes."""
+    texts = [each.get("new_string") for each in edits if isinstance(each, dict)] + [given.get("content")]
+    return [line for text in texts if isinstance(text, str) for line in split_text(text.encode("utf-8", "surrogatepass"))]
+
+
+def _edited(text: bytes, edits: list[Any]) -> bytes:
+    """Return `text` with the edits made, so that a line that was changed in its middle is known as a whole."""
+    for each in edits:
+        old, new = (each.get("old_string"), each.get("new_string")) if isinstance(each, dict) else (None, None)
+        if isinstance(old, str) and isinstance(new, str) and old:
+            many = -1 if each.get("replace_all") is True else 1
+            text = text.replace(old.encode("utf-8", "surrogatepass"), new.encode("utf-8", "surrogatepass"), many)
+    return text

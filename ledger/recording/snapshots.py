@@ -1,0 +1,286 @@
+"""What lay at a path at each look, and whose each line was: the chain from which a commit's lines are told (docs/linking.md).
+
+These are working notes in the journal, not evidence. A text is kept only where git does not keep it, within bounds, and goes when a
+commit has it, when newer ones need its room, or after a month.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ledger.core.linediff import split_text
+from ledger.recording.origins import HERE, NEW, UNKNOWN, Origin, carry, claim, pack, unpack
+from ledger.repo.blobs import TOO_LARGE
+from ledger.repo.gitdir import GitDir
+from ledger.repo.snapshots import MAX_TEXT_BYTES, FileState, is_text, read_state, sign_path
+from ledger.store.journal import Journal
+
+if TYPE_CHECKING:
+    from ledger.repo.catfile import ObjectReader
+
+_KEPT_BYTES = 32 << 20  # of compressed texts
+_KEPT_MS = 30 * 24 * 3600 * 1000
+_KEPT_VERSIONS = 16  # of a path
+_OLDER = 4  # versions that are looked into for what came back
+_MAX_SEEN = 4000
+_MAX_LINES = 50_000
+_MAX_KNOWN = 500  # paths that are looked at again before a shell call
+
+
+class Version(NamedTuple):
+    """A version of a path: its lines' origins as they were kept, and its text where it is kept here."""
+
+    id: int
+    path: bytes
+    blob: str
+    runs: list[list[int]]
+    text: bytes | None
+
+    def origins(self, lines: int) -> list[Origin]:
+        """Return the origins of its lines."""
+        return unpack(self.runs, lines)
+
+
+class Seen(NamedTuple):
+    """A path when it was last looked at."""
+
+    blob: str | None
+    mode: int
+    signature: str
+
+
+class Change(NamedTuple):
+    """What a look found: the path, and the state before and after it."""
+
+    path: bytes
+    before: str | None
+    after: str | None
+    before_mode: int
+    after_mode: int
+
+
+class Snapshots:
+    """The notes on one work tree's paths. Nothing in here raises for what the work tree or git hold."""
+
+    def __init__(self, journal: Journal, repo: GitDir, at_ms: int) -> None:
+        journal.make_later_notes()
+        self._journal = journal
+        self.repo = repo
+        self.at_ms = at_ms
+        self.object_format = journal.meta("object_format") or "sha1"
+        self._objects: ObjectReader | None = None
+
+    def close(self) -> None:
+        """Let go of git."""
+        if self._objects is not None:
+            self._objects.close()
+            self._objects = None
+
+    # Looking
+
+    def state(self, path: bytes) -> FileState:
+        """Return what lies at a path now."""
+        return read_state(self.repo, path, self.object_format)
+
+    def seen(self, path: bytes) -> Seen | None:
+        """Return what lay at a path when it was last looked at, or None."""
+        sql = "SELECT blob, mode, signature FROM seen WHERE worktree = ? AND path = ?"
+        row = self._journal.one(sql, (self.repo.git_dir, path))
+        return None if row is None else Seen(row[0], int(row[1]), str(row[2]))
+
+    def known_paths(self) -> list[bytes]:
+        """Return the paths that were looked at last, the newest first, whose stat data is not what it was."""
+        sql = "SELECT path, signature FROM seen WHERE worktree = ? ORDER BY at_ms DESC LIMIT ?"
+        rows = self._journal.all(sql, (self.repo.git_dir, _MAX_KNOWN))
+        return [bytes(path) for path, signature in rows if sign_path(self.repo, bytes(path)) != signature]
+
+    def note(self, path: bytes, state: FileState) -> None:
+        """Remember the state of a path as seen now."""
+        row = (self.repo.git_dir, path, state.blob, state.mode, state.signature, self.at_ms)
+        self._journal.run("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def observe(
+        self, path: bytes, fresh: Origin, *, base: tuple[str | None, int] = (None, 0), state: FileState | None = None
+    ) -> Change:
+        """Look at a path: whatever is new in its text since the last look is `fresh`. `base` is blob and mode before, if not seen.
+
+        A version that is known already is what it was: something was undone, stashed or taken back.
+        """
+        state = self.state(path) if state is None else state
+        seen = self.seen(path)
+        before, mode = base if seen is None else (seen.blob, seen.mode)
+        if state.blob is not None and (seen is None or seen.blob != state.blob):
+            self._follow(path, before, state, fresh)
+        if seen is None or seen.signature != state.signature or seen.blob != state.blob:
+            self.note(path, state)
+        return Change(path, before, state.blob, mode, state.mode)
+
+    def begin(self, path: bytes) -> FileState:
+        """Look at a path for the first time: what is there was there."""
+        state = self.state(path)
+        self.save(path, state, [])
+        self.note(path, state)
+        return state
+
+    def settle(self, path: bytes, before: str | None, call: int, asked: Mapping[bytes, int]) -> None:
+        """Give a call exactly the lines of a path's present text that it was asked for, and that `before` had not."""
+        seen = self.seen(path)
+        version = None if seen is None else self.find(path, seen.blob)
+        text = None if version is None else self.text_of(version)
+        if version is None or text is None or not asked:
+            return
+        old = self.text_of_blob(path, before)
+        if old is None:
+            return
+        lines = split_text(text)
+        origins = version.origins(len(lines))
+        claimed = claim(set(split_text(old)), lines, origins, call, asked)
+        if claimed != origins:
+            self.set_origins(version, claimed)
+
+    def _follow(self, path: bytes, before: str | None, state: FileState, fresh: Origin) -> None:
+        """Keep the new version of a path with the origins of its lines, carried over from the one before."""
+        if state.blob is None or state.text is None or self.find(path, state.blob) is not None:
+            return
+        lines = split_text(state.text)
+        moved = self.find_anywhere(state.blob) if before is None else None
+        if moved is not None:
+            self.save(path, state, moved.origins(len(lines)))
+            return
+        version = self.find(path, before)
+        old = self.text_of_blob(path, before)
+        if old is None or len(lines) > _MAX_LINES:
+            origins: list[Origin] = [UNKNOWN] * len(lines)  # what was there before is not known, so neither is what is new
+        else:
+            old_lines = split_text(old)
+            kept = [HERE] * len(old_lines) if version is None else version.origins(len(old_lines))
+            origins = carry(old_lines, kept, lines, NEW)
+            origins = self.recall(path, lines, origins, set(old_lines), without=before)
+            origins = [fresh if origin == NEW else origin for origin in origins]
+        self.save(path, state, origins)
+
+    def recall(
+        self, path: bytes, lines: list[bytes], origins: list[Origin], known: Collection[bytes], *, without: str | None
+    ) -> list[Origin]:
+        """Look in older versions for lines that are NEW and that the version before (`known`) had not: parts may have come back.
+
+        Such a line is less sure than it was. Lines of a character or two are left: they are anywhere.
+        """
+        for version in self.newest(path, _OLDER):
+            lost = {
+                line for line, origin in zip(lines, origins, strict=True) if origin == NEW and line not in known and len(line) > 2
+            }
+            text = self.text_of(version) if lost and version.blob != without else None
+            if text is None:
+                continue
+            old = split_text(text)
+            if lost.isdisjoint(old):
+                continue
+            more = carry(old, version.origins(len(old)), lines, NEW)
+            origins = [
+                _less_sure(second) if first == NEW and line in lost and second != HERE else first
+                for line, first, second in zip(lines, origins, more, strict=True)
+            ]
+        return origins
+
+    # Versions
+
+    def find(self, path: bytes, blob: str | None) -> Version | None:
+        """Return the version of a path with this blob, or None."""
+        if blob is None:
+            return None
+        return self._version(self._journal.one(f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? AND blob = ?", (path, blob)))
+
+    def find_anywhere(self, blob: str) -> Version | None:
+        """Return the newest version with this blob, at whatever path: files are moved."""
+        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE blob = ? ORDER BY id DESC LIMIT 1"
+        return self._version(self._journal.one(sql, (blob,)))
+
+    def newest(self, path: bytes, count: int) -> list[Version]:
+        """Return the newest versions of a path, the one that was seen last first."""
+        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? ORDER BY id DESC LIMIT ?"
+        found = [version for row in self._journal.all(sql, (path, count)) if (version := self._version(row)) is not None]
+        seen = self.seen(path)
+        return sorted(found, key=lambda version: seen is None or version.blob != seen.blob)
+
+    def save(self, path: bytes, state: FileState, origins: Sequence[Origin], *, stored: bool = False) -> None:
+        """Keep a version; its text only if it is one and git does not keep it (`stored`)."""
+        if state.blob in (None, TOO_LARGE) or self.find(path, state.blob) is not None:
+            return
+        packed = zlib.compress(state.text, 1) if state.text is not None and not stored else None
+        size = 0 if packed is None else len(packed)
+        row = (path, state.blob, self.at_ms, json.dumps(pack(origins), separators=(",", ":")), size, packed)
+        self._journal.run("INSERT INTO snapshot (path, blob, at_ms, origins, size, text) VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._trim(path)
+
+    def set_origins(self, version: Version, origins: Sequence[Origin]) -> None:
+        """Replace the origins of a version's lines."""
+        packed = json.dumps(pack(origins), separators=(",", ":"))
+        self._journal.run("UPDATE snapshot SET origins = ? WHERE id = ?", (packed, version.id))
+
+    def forget_text(self, path: bytes, blob: str) -> None:
+        """Drop the text of a version that git keeps now."""
+        self._journal.run("UPDATE snapshot SET text = NULL, size = 0 WHERE path = ? AND blob = ? AND size > 0", (path, blob))
+
+    def text_of(self, version: Version) -> bytes | None:
+        """Return a version's text: kept here, or by git; None where neither has it, or it is none."""
+        if version.text is not None:
+            return version.text
+        return self.text_in_git(version.blob)
+
+    def text_in_git(self, blob: str) -> bytes | None:
+        """Return the text of a blob that git has, or None."""
+        try:
+            if self._objects is None:
+                from ledger.repo.catfile import ObjectReader  # mostly the text is here
+
+                self._objects = ObjectReader(self.repo)
+            data = self._objects.read(blob, MAX_TEXT_BYTES)
+        except Exception:  # git is not there, or its answer makes no sense: then it is not known
+            return None
+        return data if data is not None and is_text(data) else None
+
+    def text_of_blob(self, path: bytes, blob: str | None) -> bytes | None:
+        """Return the text of a path's blob; empty for a path that was not there."""
+        if blob is None:
+            return b""
+        version = self.find(path, blob)
+        return self.text_in_git(blob) if version is None else self.text_of(version)
+
+    def _version(self, row: tuple[Any, ...] | None) -> Version | None:
+        if row is None:
+            return None
+        number, path, blob, origins, text = row
+        data = zlib.decompress(text) if isinstance(text, bytes) else None
+        return Version(int(str(number)), bytes(path), str(blob), json.loads(str(origins)), data)
+
+    def _trim(self, path: bytes) -> None:
+        """Keep within the bounds: versions of a path, bytes of text, age."""
+        sql = "SELECT id FROM snapshot WHERE path = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
+        for (number,) in self._journal.all(sql, (path, _KEPT_VERSIONS)):
+            self._journal.run("DELETE FROM snapshot WHERE id = ?", (number,))
+
+    def sweep(self) -> None:
+        """Drop texts that are old or too many, and the oldest paths: at a commit, not at every call."""
+        old = self.at_ms - _KEPT_MS
+        self._journal.run("UPDATE snapshot SET text = NULL, size = 0 WHERE size > 0 AND at_ms < ?", (old,))
+        left = _KEPT_BYTES
+        sql = "SELECT id, size FROM snapshot WHERE size > 0 AND at_ms >= ? ORDER BY at_ms DESC"
+        sizes = self._journal.all(sql, (old,))
+        for number, size in sizes:
+            left -= int(size)
+            if left < 0:
+                self._journal.run("UPDATE snapshot SET text = NULL, size = 0 WHERE id = ?", (number,))
+        sql = "SELECT path FROM seen WHERE worktree = ? ORDER BY at_ms DESC LIMIT -1 OFFSET ?"
+        for (path,) in self._journal.all(sql, (self.repo.git_dir, _MAX_SEEN)):
+            self._journal.run("DELETE FROM seen WHERE worktree = ? AND path = ?", (self.repo.git_dir, path))
+
+
+def _less_sure(origin: Origin) -> Origin:
+    return origin._replace(link=max(origin.link, 1)) if origin.by == 1 else origin
+
+
+_COLUMNS = "id, path, blob, origins, text"

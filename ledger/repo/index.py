@@ -1,0 +1,58 @@
+"""Git's index, read directly: which tracked files' stat data is not what git noted (gitformat-index(5)).
+
+Asking git costs a process; for a small index this costs less, so that it can be done before a call as well. Larger ones, and the
+forms that a small repository hardly has (version 4, split), are not read.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from ledger.repo.gitdir import GitDir, read_plain
+
+MAX_BYTES = 160_000  # some 1,500 files
+_HEADER = struct.Struct(">4sII")
+_STAT = struct.Struct(">IIIIIIIIII")
+_LINK = b"link"
+
+
+def stale_paths(repo: GitDir, object_format: str) -> dict[bytes, str]:
+    """Return the tracked files whose stat data differs from the index, with the blobs that the index has of them.
+
+    Empty as well where the index is not read. A file that git wrote within the same clock tick as the index is not looked into.
+    """
+    data = read_plain(os.path.join(repo.git_dir, "index"), MAX_BYTES + 1)
+    if data is None or len(data) > MAX_BYTES or len(data) < _HEADER.size or repo.work_tree is None:
+        return {}
+    magic, version, count = _HEADER.unpack_from(data)
+    if magic != b"DIRC" or version not in (2, 3):
+        return {}
+    hash_bytes = 32 if object_format == "sha256" else 20
+    root = os.fsencode(repo.work_tree)
+    stale = {}
+    at = _HEADER.size
+    try:
+        for _ in range(count):
+            names = at + _STAT.size + hash_bytes
+            _, _, seconds, nanoseconds, _, _, mode, _, _, size = _STAT.unpack_from(data, at)
+            flags = data[names] << 8 | data[names + 1]
+            start = names + (4 if flags & 0x4000 else 2)
+            end = data.index(b"\0", start)
+            path = data[start:end]
+            at += (end - at + 8) & ~7
+            if mode >> 12 == 0o10 and not flags & 0x7000 and _differs(root, path, seconds, nanoseconds, size):
+                stale[path] = data[names - hash_bytes : names].hex()
+    except (IndexError, ValueError, struct.error):
+        return {}
+    return {} if data[at : at + 4] == _LINK else stale
+
+
+def _differs(root: bytes, path: bytes, seconds: int, nanoseconds: int, size: int) -> bool:
+    """Say whether a file is there and is not as the index noted it."""
+    try:
+        found = os.lstat(root + b"/" + path)
+    except OSError:
+        return False
+    noted = seconds * 1_000_000_000 + nanoseconds
+    return found.st_mtime_ns != noted or found.st_size & 0xFFFFFFFF != size
