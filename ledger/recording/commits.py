@@ -207,7 +207,7 @@ def _commit_body(
         }
         if change.path in lines:
             item["lines"] = lines[change.path]
-            if link == "none" and any(part["by"] == "agent" for part in lines[change.path]):
+            if link == "none" and call is not None and any(part.get("call") == call.seq for part in lines[change.path]):
                 item["link"] = "inferred"  # written and committed in one call: nobody looked in between
         paths.append(item)
     body: dict[str, Any] = {
