@@ -102,6 +102,7 @@ def _seal_detached(words: list[str], state: str | None) -> int:
     detach()
     try:
         with Recorder.open(words[0], state=state) as recorder:
+            recorder.look_again()
             recorder.seal()
     except Exception:  # at the next seal it is said by one that has a listener
         return 1

@@ -184,6 +184,18 @@ class Recorder:
         self.wants_seal = False
         return sealed
 
+    def look_again(self, budget_s: float = 5.0) -> None:
+        """Look at the main work tree where a hook had not the time to; whatever fails, it stays in doubt."""
+        from ledger.recording.effects import clear_doubt, in_doubt
+
+        folder, name = os.path.split(self.repo.common_dir)
+        tree = self.repo._replace(git_dir=self.repo.common_dir, work_tree=folder)
+        if name == ".git" and in_doubt(self._open_journal(), tree):
+            try:
+                self.append(lambda writer: clear_doubt(writer.journal, tree, budget_s))
+            except LedgerError:
+                pass
+
     def signer(self) -> keys.Signer:
         """Return who signs this log now. Raises KeyUnavailable."""
         return self._signer_of(self._open_journal())

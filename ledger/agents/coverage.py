@@ -66,7 +66,7 @@ def _partly(note: str) -> Answer:
 
 
 _ASKED = _partly("the prompt; the person is this machine's user, as claimed: no hook says whether a person typed")
-_CHANGED = _partly("files that the edit tools name, by content; what shell commands change is not looked for")
+_CHANGED = _partly("files and lines that the edit tools name, by content; what shell commands change, by when it changed")
 _REQUESTED = _partly("that it was requested; not the decision, nor who took it")
 
 # question → surface → what it says. What is missing is a no.

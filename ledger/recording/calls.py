@@ -109,6 +109,11 @@ def open_call(
     )
 
 
+def doubt_name(git_dir: str) -> str:
+    """Return the journal's note on whether something in a work tree may have changed that nobody looked for."""
+    return f"doubt:{git_dir}"
+
+
 def what_it_can(fact: Fact) -> int:
     """Return what the call of a `tool.requested` can do, by its tool."""
     tool = fact.body.get("tool")

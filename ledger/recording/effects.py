@@ -9,9 +9,10 @@ from typing import Any
 from ledger.core.fact import Fact
 from ledger.core.linediff import split_text
 from ledger.errors import RepoError
-from ledger.recording.calls import Call, Effect, writes_anything, writing_calls
-from ledger.recording.origins import HUMAN, UNKNOWN, Origin, agents
+from ledger.recording.calls import Call, Effect, doubt_name, writes_anything, writing_calls
+from ledger.recording.origins import HERE, HUMAN, UNKNOWN, Origin, agents
 from ledger.recording.snapshots import Snapshots
+from ledger.recording.writer import now_ms
 from ledger.repo.blobs import TOO_LARGE
 from ledger.repo.gitdir import GitDir
 from ledger.repo.index import stale_paths
@@ -76,20 +77,30 @@ def after_call(
             effects += found
         else:
             whole = False
-        if not whole:
-            set_doubt(journal, repo)
+        journal.set_meta(doubt_name(repo.git_dir), "0" if whole else "1")
     snapshots.close()
     return _with_moves(effects), whole
 
 
-def set_doubt(journal: Journal, repo: GitDir) -> None:
-    """Note that something may have changed in this work tree that nobody looked for."""
-    journal.set_meta(f"doubt:{repo.git_dir}", "1")
+def clear_doubt(journal: Journal, repo: GitDir, budget_s: float) -> None:
+    """Look at a whole work tree that is in doubt, with time: whose what is there is stays unknown, what follows does not."""
+    if repo.work_tree is None or not in_doubt(journal, repo):
+        return
+    snapshots = Snapshots(journal, repo, now_ms())
+    seen_now = look(repo, snapshots.object_format, budget_s)
+    for path in dict.fromkeys([*seen_now.paths, *snapshots.known_paths()]):
+        if snapshots.seen(path) is None:
+            snapshots.begin(path, UNKNOWN)
+        else:
+            snapshots.observe(path, UNKNOWN)
+    snapshots.close()
+    if seen_now.whole:
+        journal.set_meta(doubt_name(repo.git_dir), "0")
 
 
 def in_doubt(journal: Journal, repo: GitDir) -> bool:
     """Say whether something may have changed in this work tree since it was last looked at as a whole."""
-    return journal.meta(f"doubt:{repo.git_dir}") == "1"
+    return journal.meta(doubt_name(repo.git_dir)) == "1"
 
 
 def _meanwhile(journal: Journal, repo: GitDir, others: list[Call], path: bytes) -> Origin:
@@ -108,10 +119,7 @@ def _named(
     alone = live and call is not None and path in before and not any(each.may_write(path) for each in others)
     fresh = agents(call.seq, "partial") if alone and call is not None else UNKNOWN
     if snapshots.seen(path) is None:
-        state = snapshots.state(path)
-        lines = 0 if state.text is None else len(split_text(state.text))
-        snapshots.save(path, state, [UNKNOWN] * lines)
-        snapshots.note(path, state)
+        state = snapshots.begin(path, UNKNOWN)
         after, mode = state.blob, state.mode
     else:
         change = snapshots.observe(path, fresh)
@@ -136,7 +144,7 @@ def _found(
         seen_now = look(repo, snapshots.object_format, budget_ms / 1000)
     except RepoError:
         return [], False
-    whole = seen_now.whole
+    whole, doubt = seen_now.whole, in_doubt(journal, repo)
     changed = set(snapshots.known_paths())
     unseen = [path for path in seen_now.paths if path in changed or snapshots.seen(path) is None]
     candidates = [path for path in dict.fromkeys([*unseen, *changed]) if path not in named]
@@ -145,13 +153,13 @@ def _found(
         state, seen = snapshots.state(path), snapshots.seen(path)
         mine = state.at_ms >= call.at_ms - CLOCK_MS
         if not mine and seen is None:
-            snapshots.begin(path)
+            snapshots.begin(path, UNKNOWN if doubt else HERE)
             continue
         if not mine:
             snapshots.observe(path, _meanwhile(journal, repo, others, path), state=state)
             continue
         alone = not any(each.may_write(path) for each in others)
-        fresh = agents(call.seq, "inferred") if alone else UNKNOWN
+        fresh = agents(call.seq, "inferred") if alone and not (doubt and seen is None) else UNKNOWN
         base = seen_now.paths.get(path, (None, 0))
         if path not in seen_now.paths:
             snapshots.save(path, state, [])  # as HEAD has it: committed, or taken back by git

@@ -230,7 +230,7 @@ def resume_here(writer: Writer, repo: GitDir) -> None:
         note_head(writer.journal, tree)
         for call in calls.committing_calls(writer.journal, tree, now_ms()):
             calls.close_call(writer.journal, call)
-        writer.journal.set_meta(f"doubt:{git_dir}", "1")  # and who wrote what there is now, nobody saw
+        writer.journal.set_meta(calls.doubt_name(git_dir), "1")  # and who wrote what there is now, nobody saw
 
 
 def say(text: str) -> None:

@@ -118,10 +118,10 @@ class Snapshots:
             self.note(path, state)
         return Change(path, before, state.blob, mode, state.mode)
 
-    def begin(self, path: bytes) -> FileState:
+    def begin(self, path: bytes, whose: Origin = HERE) -> FileState:
         """Look at a path for the first time: what is there was there."""
         state = self.state(path)
-        self.save(path, state, [])
+        self.save(path, state, [whose] * (0 if state.text is None else len(split_text(state.text))))
         self.note(path, state)
         return state
 

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from desk import Desk, Sandbox
 
+from ledger.recorder import Recorder
+
 BASE = "".join(f"base {n}\n" for n in range(1, 9))
 
 
 @pytest.fixture
 def desk(sandbox: Sandbox) -> Desk:
     """A repository with a ledger and git hooks, and a file that was committed before."""
-    desk = Desk.begin(sandbox, settings={"look_ms": 20_000})
+    desk = Desk.begin(sandbox)
     desk.commit("base", {"a.txt": BASE})
     return desk
 
@@ -67,7 +69,7 @@ def told(desk: Desk, oid: str, path: str = "a.txt") -> dict[str, str]:
         last = end
         who = f"{calls[part['call']]} {part['link']}" if part["by"] == "agent" else part["by"]
         assert part.keys() == ({"range", "by", "call", "link"} if part["by"] == "agent" else {"range", "by"})
-        found |= dict.fromkeys(text[first - 1:end], who)
+        found |= dict.fromkeys(text[first - 1 : end], who)
     return found
 
 
@@ -225,7 +227,7 @@ def test_a_merge_with_a_conflict(desk: Desk) -> None:
 
 def test_the_first_commit_of_a_repository(sandbox: Sandbox) -> None:
     """Every line of a root commit is listed."""
-    desk = Desk.begin(sandbox, sandbox.make_repo(), settings={"look_ms": 20_000})
+    desk = Desk.begin(sandbox, sandbox.make_repo())
     patch(desk, "c1", "a.txt", "one\ntwo\n")
     write(desk, "b.txt", "mine\n")
     oid = commit_all(desk)
@@ -302,6 +304,16 @@ def test_a_look_that_takes_too_long_says_so(sandbox: Sandbox) -> None:
     shell(desk, "c1", "echo its > b.txt")
     assert desk.entries("tool.finished")[-1].body["looked"] == "partly"
     assert told(desk, commit_all(desk), "b.txt") == {"its": "unknown"}
+
+
+def test_doubt_ends_with_a_look_that_has_time(sandbox: Sandbox) -> None:
+    """The detached process looks after the commit: what was there stays unknown, what follows is a person's again."""
+    desk = Desk.begin(sandbox, settings={"look_ms": 0})
+    shell(desk, "c1", "echo its > b.txt")
+    with Recorder.open(str(desk.path), state=str(desk.state)) as recorder:
+        recorder.look_again(60.0)
+    write(desk, "b.txt", "its\nmine\n")
+    assert told(desk, commit_all(desk), "b.txt") == {"its": "unknown", "mine": "human"}
 
 
 def test_texts_go_when_git_has_them(desk: Desk) -> None:
