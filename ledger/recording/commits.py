@@ -15,7 +15,7 @@ from ledger.errors import FormatError
 from ledger.recording.calls import Call, committing_calls, find_call, link_path, writing_calls
 from ledger.recording.claims import Claims
 from ledger.recording.heads import Making, note_head, seen_head
-from ledger.recording.lines import is_ordinary, judge_rest, lines_of_commit
+from ledger.recording.lines import LINES_MS, is_ordinary, judge_rest, lines_of_commit
 from ledger.recording.snapshots import Snapshots
 from ledger.recording.writer import Writer, now_ms
 from ledger.repo.added import Ranges, ask_added, read_added
@@ -23,7 +23,6 @@ from ledger.repo.commits import CommitFacts, identity, is_oid, new_commits, read
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import is_rebasing, read_head, reflog_size
 from ledger.repo.reflog import Move, read_beginning, read_moves
-from ledger.store.journal import Journal
 from ledger.store.state import note_tree
 
 _MADE_HERE = ("commit", "cherry-pick", "revert", "am")
@@ -194,7 +193,7 @@ def _commit_body(
     writer: Writer, repo: GitDir, facts: CommitFacts, making: Making, added: dict[bytes, Ranges] | None
 ) -> tuple[dict[str, Any], Call | None]:
     call, basis, during = _made_in(writer, repo, making)
-    lines = _lines(writer.journal, repo, facts, making, added, call) if added else {}
+    lines, left = _lines(writer, repo, facts, making, added, call) if added else ({}, 0)
     paths = []
     for change in facts.paths:
         link, calls = link_path(writer.journal, repo, change.path, change.blob)
@@ -221,6 +220,8 @@ def _commit_body(
     }
     if basis:
         body["basis"] = basis
+    if left:
+        body["lines_left"] = left
     if during:
         body["during"] = during
     claims = making.claims.as_body()
@@ -230,18 +231,21 @@ def _commit_body(
 
 
 def _lines(
-    journal: Journal,
+    writer: Writer,
     repo: GitDir,
     facts: CommitFacts,
     making: Making,
     added: dict[bytes, Ranges],
     call: Call | None,
-) -> dict[bytes, list[dict[str, Any]]]:
-    """Return the member `lines` of the commit's paths."""
+) -> tuple[dict[bytes, list[dict[str, Any]]], int]:
+    """Return the member `lines` of the commit's paths, and how many have none for want of time or room."""
+    journal = writer.journal
     snapshots = Snapshots(journal, repo, making.at_ms or now_ms())
     ordinary = making.via != "spool" and is_ordinary(journal, repo, facts.oid)
     others = writing_calls(journal, repo, now_ms())
-    found = lines_of_commit(snapshots, facts, added, judge_rest(journal, repo, call, others, ordinary=ordinary))
+    rest = judge_rest(journal, repo, call, others, ordinary=ordinary)
+    budget_ms = int(writer.settings.get("lines_ms", LINES_MS))
+    found = lines_of_commit(snapshots, facts, added, rest, budget_ms / 1000)
     snapshots.sweep()
     snapshots.close()
     return found

@@ -66,8 +66,9 @@ def after_call(
     snapshots = Snapshots(journal, repo, at_ms)
     others = [each for each in writing_calls(journal, repo, at_ms) if call is None or each.seq != call.seq]
     effects = []
+    given = _read_input(journal, call) if call is not None and (before or touched) else None
     for path in dict.fromkeys([*before, *touched]):
-        effect = _named(journal, snapshots, path, call, fact, others, live=live)
+        effect = _named(snapshots, path, call, fact, others, given, live=live)
         if effect is not None:
             effects.append(effect)
     whole = True
@@ -112,7 +113,7 @@ def _meanwhile(journal: Journal, repo: GitDir, others: list[Call], path: bytes) 
 
 
 def _named(
-    journal: Journal, snapshots: Snapshots, path: bytes, call: Call | None, fact: Fact, others: list[Call], *, live: bool
+    snapshots: Snapshots, path: bytes, call: Call | None, fact: Fact, others: list[Call], given: Any, *, live: bool
 ) -> Effect | None:
     """Look at a path that the call named."""
     before = dict(call.before) if call else {}
@@ -125,7 +126,7 @@ def _named(
         change = snapshots.observe(path, fresh)
         after, mode = change.after, change.after_mode
     if live and call is not None and path in before and fact.body.get("outcome") not in _FAILED:
-        snapshots.settle(path, before[path], call.seq, _asked_for(journal, snapshots, call, path, before[path]))
+        snapshots.settle(path, before[path], call.seq, _asked_for(given, snapshots, path, before[path]))
     if before.get(path) == after or TOO_LARGE in (before.get(path), after):
         return None
     # What was there before the call, or right after it, was not seen.
@@ -182,13 +183,17 @@ def _with_moves(effects: list[Effect]) -> list[Effect]:
 # What a call was asked to write
 
 
-def _asked_for(journal: Journal, snapshots: Snapshots, call: Call, path: bytes, before: str | None) -> dict[bytes, int]:
-    """Return the lines that a call's input says it will write to a path, and how often; none where it does not say."""
+def _read_input(journal: Journal, call: Call) -> Any:
+    """Return what a call was asked to do, as JSON data, or None."""
     row = journal.one("SELECT bytes FROM payload WHERE seq = ? AND name = 'input'", (call.seq,))
     try:
-        given = json.loads(row[0]) if row is not None else None
+        return json.loads(row[0]) if row is not None else None
     except (ValueError, RecursionError):
-        return {}
+        return None
+
+
+def _asked_for(given: Any, snapshots: Snapshots, path: bytes, before: str | None) -> dict[bytes, int]:
+    """Return the lines that a call's input says it will write to a path, and how often; none where it does not say."""
     command = given.get("command") if isinstance(given, dict) else given
     if isinstance(command, str) and "*** " in command:
         return _count(_lines_of_patch(command, path))

@@ -6,6 +6,7 @@ open that could write, and every earlier look was whole. In a call, it is that c
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,10 +22,11 @@ from ledger.repo.reflog import read_moves_near_end
 from ledger.repo.snapshots import FileState
 from ledger.store.journal import Journal
 
+LINES_MS = 80  # of comparing texts at a commit
 _MAX_RANGES = 500  # of one path
 _MAX_IN_ALL = 4000  # of one entry
 _MAX_PATHS = 2000
-_MAX_TEXTS = 200  # read from git, of paths whose committed version was never seen
+_MAX_TEXTS = 400  # asked of git at once
 
 
 class Rest(NamedTuple):
@@ -60,19 +62,25 @@ def is_ordinary(journal: Journal, repo: GitDir, oid: str) -> bool:
 
 
 def lines_of_commit(
-    snapshots: Snapshots, facts: CommitFacts, added: dict[bytes, Ranges], rest: Rest
-) -> dict[bytes, list[dict[str, Any]]]:
-    """Return the member `lines` of each path of a commit, as far as it can be established, and keep what was learned."""
+    snapshots: Snapshots, facts: CommitFacts, added: dict[bytes, Ranges], rest: Rest, budget_s: float
+) -> tuple[dict[bytes, list[dict[str, Any]]], int]:
+    """Return the member `lines` of each path of a commit, and of how many paths it was not established for want of time or room.
+
+    What was learned is kept. Texts are compared only within `budget_s`.
+    """
     found: dict[bytes, list[dict[str, Any]]] = {}
     gone = [change.path for change in facts.paths if change.blob is None]
-    room, budget = _MAX_IN_ALL, [_MAX_TEXTS]
+    room, left = _MAX_IN_ALL, max(len(facts.paths) - _MAX_PATHS, 0)
+    until = time.monotonic() + budget_s
+    _fetch(snapshots, [change for change in facts.paths[:_MAX_PATHS] if added.get(change.path)])
     for change in facts.paths[:_MAX_PATHS]:
         ranges = added.get(change.path)
         if change.blob is None or ranges is None:
             continue
         count = ranges[-1][1] if ranges else 0
-        version, origins = _follow(snapshots, change, count, gone, rest, budget)
+        version, origins = _follow(snapshots, change, count, gone, rest, until)
         if origins is None:
+            left += 1
             continue
         settled = _settle(origins, ranges, rest)
         _keep(snapshots, change, version, settled)
@@ -80,11 +88,31 @@ def lines_of_commit(
         if ranges and len(lines) <= min(_MAX_RANGES, room):
             found[change.path] = lines
             room -= len(lines)
-    return found
+        elif ranges:
+            left += 1
+    return found, left
+
+
+def _fetch(snapshots: Snapshots, changes: list[PathChange]) -> None:
+    """Get the texts that will be compared: from the work tree where it still has them, the others from git in one go."""
+    wanted = []
+    for change in changes:
+        if change.blob is None or snapshots.find(change.path, change.blob) is not None:
+            continue
+        versions = snapshots.newest(change.path, 1)
+        if not versions and change.status != "A":
+            continue
+        state = snapshots.state(change.path)
+        if state.blob == change.blob:
+            snapshots.add_text(change.blob, state.text)
+        elif versions:
+            wanted.append(change.blob)
+        wanted += [version.blob for version in versions if version.text is None]
+    snapshots.fetch(wanted[:_MAX_TEXTS])
 
 
 def _follow(
-    snapshots: Snapshots, change: PathChange, count: int, gone: list[bytes], rest: Rest, budget: list[int]
+    snapshots: Snapshots, change: PathChange, count: int, gone: list[bytes], rest: Rest, until: float
 ) -> tuple[Version | None, list[Origin] | None]:
     """Return the version of a committed path, if it was seen, and the origins of its lines, at least `count` of them; or None."""
     path, blob = change.path, change.blob or ""
@@ -94,9 +122,8 @@ def _follow(
     older = snapshots.newest(path, 4) or (_moved(snapshots, gone) if change.status == "A" else [])
     if not older:
         return None, [HERE if _is_older(snapshots, path, blob, rest.since_ms) else NEW] * count
-    if budget[0] <= 0:
+    if time.monotonic() > until:
         return None, None
-    budget[0] -= 1
     text = snapshots.text_in_git(blob)
     if text is None:
         return None, None

@@ -26,6 +26,7 @@ _KEPT_MS = 30 * 24 * 3600 * 1000
 _KEPT_VERSIONS = 16  # of a path
 _OLDER = 4  # versions that are looked into for what came back
 _MAX_SEEN = 4000
+_MAX_FETCHED = 16 << 20  # bytes of texts from git, at once
 _MAX_LINES = 50_000
 _MAX_KNOWN = 500  # paths that are looked at again before a shell call
 
@@ -72,6 +73,7 @@ class Snapshots:
         self.at_ms = at_ms
         self.object_format = journal.meta("object_format") or "sha1"
         self._objects: ObjectReader | None = None
+        self._texts: dict[str, bytes | None] = {}
 
     def close(self) -> None:
         """Let go of git."""
@@ -173,7 +175,8 @@ class Snapshots:
             lost = {
                 line for line, origin in zip(lines, origins, strict=True) if origin == NEW and line not in known and len(line) > 2
             }
-            text = self.text_of(version) if lost and version.blob != without else None
+            # Git is not asked for each: what was never committed is kept here.
+            text = (version.text or self._texts.get(version.blob)) if lost and version.blob != without else None
             if text is None:
                 continue
             old = split_text(text)
@@ -233,15 +236,34 @@ class Snapshots:
 
     def text_in_git(self, blob: str) -> bytes | None:
         """Return the text of a blob that git has, or None."""
+        if blob not in self._texts:
+            self.fetch([blob])
+        return self._texts.get(blob)
+
+    def fetch(self, blobs: Sequence[str]) -> None:
+        """Ask git for the texts of blobs, all at once, and keep them for `text_in_git`."""
+        wanted = [blob for blob in dict.fromkeys(blobs) if blob not in self._texts]
+        self._texts |= dict.fromkeys(wanted)
+        if not wanted:
+            return
         try:
             if self._objects is None:
                 from ledger.repo.catfile import ObjectReader  # mostly the text is here
 
                 self._objects = ObjectReader(self.repo)
-            data = self._objects.read(blob, MAX_TEXT_BYTES)
+            room, infos = _MAX_FETCHED, []
+            for info in self._objects.infos(wanted):
+                if info is not None and info.type == "blob" and info.size <= min(room, MAX_TEXT_BYTES):
+                    infos.append(info)
+                    room -= info.size
+            for info, data in zip(infos, self._objects.take(infos), strict=True):
+                self._texts[info.oid] = data if is_text(data) else None
         except Exception:  # git is not there, or its answer makes no sense: then it is not known
-            return None
-        return data if data is not None and is_text(data) else None
+            return
+
+    def add_text(self, blob: str, text: bytes | None) -> None:
+        """Take the text of a blob from where it was found."""
+        self._texts[blob] = text
 
     def text_of_blob(self, path: bytes, blob: str | None) -> bytes | None:
         """Return the text of a path's blob; empty for a path that was not there."""

@@ -69,8 +69,8 @@ class Desk:
     ) -> Desk:
         """Open a log for `repo`, by default a new repository with one commit; lay git hooks into it if `stubs`."""
         desk = cls(sandbox, repo or sandbox.make_repo(commit=True))
-        # Machines that run tests are busy: what a shell command changed is looked for as long as it takes.
-        desk.log = begin_log(desk.repo, str(desk.state), settings={"look_ms": 60_000, **(settings or {})}).log
+        # Machines that run tests are busy: what is bounded by time otherwise takes here as long as it takes.
+        desk.log = begin_log(desk.repo, str(desk.state), settings={"look_ms": 60_000, "lines_ms": 60_000, **(settings or {})}).log
         if stubs:
             desk.lay_stubs()
         return desk

@@ -316,6 +316,19 @@ def test_doubt_ends_with_a_look_that_has_time(sandbox: Sandbox) -> None:
     assert told(desk, commit_all(desk), "b.txt") == {"its": "unknown", "mine": "human"}
 
 
+def test_a_commit_that_takes_too_long_says_so(sandbox: Sandbox) -> None:
+    """Versions that were seen are looked up; texts are compared only while there is time."""
+    desk = Desk.begin(sandbox, settings={"lines_ms": 0})
+    patch(desk, "c1", "a.txt", "one\n")
+    patch(desk, "c1b", "b.txt", "one\n")
+    write(desk, "b.txt", "one\nmine\n")
+    oid = commit_all(desk)
+    assert told(desk, oid) == {"one": "c1 exact"}
+    entry = desk.of_commit(oid)
+    assert [item["path"] for item in entry.body["paths"] if "lines" not in item] == ["b.txt"]
+    assert entry.body["lines_left"] == 1
+
+
 def test_texts_go_when_git_has_them(desk: Desk) -> None:
     """A text is kept only as long as nobody else keeps it."""
     import sqlite3
