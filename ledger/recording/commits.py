@@ -18,8 +18,8 @@ from ledger.recording.heads import Making, note_head, seen_head
 from ledger.recording.lines import LINES_MS, is_ordinary, judge_rest, lines_of_commit
 from ledger.recording.snapshots import Snapshots
 from ledger.recording.writer import Writer, now_ms
-from ledger.repo.added import Ranges, ask_added, read_added
-from ledger.repo.commits import CommitFacts, identity, is_oid, new_commits, read_commit
+from ledger.repo.added import Ranges, read_added
+from ledger.repo.commits import CommitFacts, identity, is_oid, new_commits, read_commit_and_patch
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import is_rebasing, read_head, reflog_size
 from ledger.repo.reflog import Move, read_beginning, read_moves
@@ -39,11 +39,10 @@ def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int
     journal = writer.journal
     if not is_oid(oid) or journal.one("SELECT 1 FROM commits WHERE oid = ?", (oid,)):
         return None
-    asked = ask_added(repo, oid)
-    facts = read_commit(repo, oid)
-    added = read_added(asked, facts.paths if facts else ())
+    facts, patch = read_commit_and_patch(repo, oid)
     if facts is None:
         return None
+    added = None if patch is None else read_added(patch, facts.paths)
     body, call = _commit_body(writer, repo, facts, making, added)
     parts = _split_paths(body.pop("paths"))
     first = None

@@ -150,6 +150,8 @@ def _found(
     unseen = [path for path in seen_now.paths if path in changed or snapshots.seen(path) is None]
     candidates = [path for path in dict.fromkeys([*unseen, *changed]) if path not in named]
     effects = []
+    bases = [seen_now.paths[path][0] for path in candidates[:_MAX_FOUND] if path in seen_now.paths]
+    snapshots.fetch([blob for blob in bases if blob is not None])
     for path in candidates[:_MAX_FOUND]:
         state, seen = snapshots.state(path), snapshots.seen(path)
         mine = state.at_ms >= call.at_ms - CLOCK_MS

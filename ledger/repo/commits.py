@@ -10,6 +10,7 @@ from ledger.errors import RepoError
 from ledger.repo.git import PATIENCE_S, Child, pipe_git, run_git, start_git
 from ledger.repo.gitdir import GitDir, read_plain
 
+MAX_PATCH_BYTES = 4 << 20  # of a patch that is read here
 _DIFF = ("diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
 
 
@@ -39,11 +40,30 @@ def is_oid(text: object) -> bool:
 
 def read_commit(repo: GitDir, oid: str) -> CommitFacts | None:
     """Return the facts of the commit `oid`, or None where it is not here or no commit. Raises RepoError where git does not end."""
+    return _read(repo, oid, _start_patch_id(repo, oid), None)
+
+
+def read_commit_and_patch(repo: GitDir, oid: str) -> tuple[CommitFacts | None, bytes | None]:
+    """Return the facts of a commit as `read_commit` does, and its patch, of a merge the combined one; None for one too large."""
+    asked = start_git([*_DIFF, "-c", "-p", oid], cwd=repo.git_dir)
+    try:
+        patch = asked.finish(check=False, patience_s=PATIENCE_S, limit=MAX_PATCH_BYTES)
+    except RepoError:
+        patch = b""
+    if asked.code != 0 or len(patch) > MAX_PATCH_BYTES:
+        return read_commit(repo, oid), None
+    return _read(repo, oid, None, patch), patch
+
+
+def _read(repo: GitDir, oid: str, patch: Child | None, text: bytes | None) -> CommitFacts | None:
+    """Return the facts of a commit; its patch-id comes from `patch`, or is asked for the patch `text`."""
     raw = _read_loose(repo.common_dir, oid)
     changes = start_git([*_DIFF, "-c", "-z", "--raw", "--no-abbrev", oid], cwd=repo.git_dir)
-    patch = _start_patch_id(repo, oid)
     try:
-        patch_id = patch.finish(check=False, patience_s=PATIENCE_S).partition(b" ")[0].decode("ascii", "replace").strip()
+        if patch is None and text:
+            patch = Child(["patch-id", "--stable"], cwd=repo.git_dir, input=text)
+        said = b"" if patch is None else patch.finish(check=False, patience_s=PATIENCE_S)
+        patch_id = said.partition(b" ")[0].decode("ascii", "replace").strip()
     except RepoError:
         patch_id = ""  # a gigantic patch, or attributes that cannot be read: the commit counts more
     found = changes.finish(check=False, patience_s=PATIENCE_S)
