@@ -32,6 +32,7 @@ _INNOCENT = frozenset(
     WebSearch WebFetch Task Agent Skill AskUserQuestion EnterPlanMode ExitPlanMode ToolSearch TaskCreate TaskUpdate TaskList TaskGet
     TaskOutput TaskStop KillShell BashOutput SlashCommand ListMcpResourcesTool ReadMcpResourceTool LS LSP web_search view_image
     spawn_agent wait send_input close_agent request_user_input
+    google_web_search web_fetch ask_user activate_skill webfetch websearch task question skill
     """.split()
 )
 _EDITS, _COMMITS, _WRITES = 0, 1, 2  # what a call can do: edit the files that it names, commit, write anything as well

@@ -196,9 +196,10 @@ def _read_input(journal: Journal, call: Call) -> Any:
 
 def _asked_for(given: Any, snapshots: Snapshots, path: bytes, before: str | None) -> dict[bytes, int]:
     """Return the lines that a call's input says it will write to a path, and how often; none where it does not say."""
-    command = given.get("command") if isinstance(given, dict) else given
-    if isinstance(command, str) and "*** " in command:
-        return _count(_lines_of_patch(command, path))
+    patches = [given.get(name) for name in ("command", "patchText", "patch")] if isinstance(given, dict) else [given]
+    for patch in patches:
+        if isinstance(patch, str) and "*** " in patch:
+            return _count(_lines_of_patch(patch, path))
     if not isinstance(given, dict):
         return {}
     edits = given["edits"] if isinstance(given.get("edits"), list) else [given]
@@ -240,15 +241,18 @@ def _is_named(name: bytes, path: bytes) -> bool:
 
 def _lines_of_edits(edits: list[Any], given: Mapping[str, Any]) -> list[bytes]:
     """Return the lines of the texts that an edit puts in, or of the whole file that it writes."""
-    texts = [each.get("new_string") for each in edits if isinstance(each, dict)] + [given.get("content")]
+    texts = [each.get(name) for each in edits if isinstance(each, dict) for name in ("new_string", "newString")]
+    texts.append(given.get("content"))
     return [line for text in texts if isinstance(text, str) for line in split_text(text.encode("utf-8", "surrogatepass"))]
 
 
 def _edited(text: bytes, edits: list[Any]) -> bytes:
     """Return `text` with the edits made, so that a line that was changed in its middle is known as a whole."""
     for each in edits:
-        old, new = (each.get("old_string"), each.get("new_string")) if isinstance(each, dict) else (None, None)
+        if not isinstance(each, dict):
+            continue
+        old, new = each.get("old_string", each.get("oldString")), each.get("new_string", each.get("newString"))
         if isinstance(old, str) and isinstance(new, str) and old:
-            many = -1 if each.get("replace_all") is True else 1
+            many = -1 if True in (each.get("replace_all"), each.get("replaceAll")) else 1
             text = text.replace(old.encode("utf-8", "surrogatepass"), new.encode("utf-8", "surrogatepass"), many)
     return text

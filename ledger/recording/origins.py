@@ -82,16 +82,19 @@ def claim(
     """Give the call `call` exactly those lines of `new` that it was asked to write and that its text `before` it had none of.
 
     `asked` says how often it was asked for each. Where there are more of a line, or another call has it exactly already, it is
-    nobody's exactly; what a person was seen to write meanwhile stays theirs.
+    nobody's exactly; what a person was seen to write meanwhile stays theirs. What appeared and was not asked for is unknown: the
+    agent's own formatter may have made it, or a person while the call waited for an approval.
     """
-    mine = agents(call, "exact")
+    mine, perhaps = agents(call, "exact"), agents(call, "partial")
     here: dict[bytes, int] = {}
     for line in new:
         if line in asked:
             here[line] = here.get(line, 0) + 1
     out = []
     for line, origin in zip(new, origins, strict=True):
-        if line in before or line not in asked or origin in (mine, HUMAN, HERE):
+        if line not in asked:
+            out.append(UNKNOWN if origin == perhaps else origin)
+        elif line in before or origin in (mine, HUMAN, HERE):
             out.append(origin)
         elif here[line] > asked[line]:
             out.append(origin._replace(link=1) if origin.by == 1 and origin.link == 0 else origin)
