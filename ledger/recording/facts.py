@@ -11,6 +11,7 @@ from ledger.core.fact import Fact, Observation, PayloadData
 from ledger.errors import RepoError
 from ledger.recording import approvals, calls
 from ledger.recording.ancestry import nearest
+from ledger.recording.glance import has_stirred
 from ledger.recording.heads import Making, notice_moves
 from ledger.recording.writer import Writer, now_ms
 from ledger.repo.gitdir import GitDir
@@ -132,7 +133,7 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
         where = nearest() if setting.source == "hook" and setting.live else []
         head = read_head(repo)
         before: Mapping[bytes, str | None] = {}
-        if setting.live and (touched or calls.writes_anything(fact)):
+        if setting.live and (touched or (calls.writes_anything(fact) and has_stirred(journal, repo))):
             from ledger.recording.effects import before_call
 
             before = before_call(journal, repo, fact, touched, setting.at_ms)

@@ -12,10 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.core.linediff import split_text
+from ledger.recording.glance import list_known
 from ledger.recording.origins import HERE, NEW, UNKNOWN, Origin, carry, claim, pack, unpack
 from ledger.repo.blobs import TOO_LARGE
 from ledger.repo.gitdir import GitDir
-from ledger.repo.snapshots import MAX_TEXT_BYTES, FileState, is_text, read_state, sign_path
+from ledger.repo.index import sign_path
+from ledger.repo.snapshots import MAX_TEXT_BYTES, FileState, is_text, read_state
 from ledger.store.journal import Journal
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ _OLDER = 4  # versions that are looked into for what came back
 _MAX_SEEN = 4000
 _MAX_FETCHED = 16 << 20  # bytes of texts from git, at once
 _MAX_LINES = 50_000
-_MAX_KNOWN = 500  # paths that are looked at again before a shell call
 
 
 class Version(NamedTuple):
@@ -95,9 +96,7 @@ class Snapshots:
 
     def known_paths(self) -> list[bytes]:
         """Return the paths that were looked at last, the newest first, whose stat data is not what it was."""
-        sql = "SELECT path, signature FROM seen WHERE worktree = ? ORDER BY at_ms DESC LIMIT ?"
-        rows = self._journal.all(sql, (self.repo.git_dir, _MAX_KNOWN))
-        return [bytes(path) for path, signature in rows if sign_path(self.repo, bytes(path)) != signature]
+        return [path for path, signature in list_known(self._journal, self.repo) if sign_path(self.repo, path) != signature]
 
     def note(self, path: bytes, state: FileState) -> None:
         """Remember the state of a path as seen now."""

@@ -48,6 +48,19 @@ def stale_paths(repo: GitDir, object_format: str) -> dict[bytes, str]:
     return {} if data[at : at + 4] == _LINK else stale
 
 
+def sign(found: os.stat_result) -> str:
+    """Return what of a file's stat data changes when somebody writes it."""
+    return f"{found.st_mode:o} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+
+
+def sign_path(repo: GitDir, path: bytes) -> str:
+    """Return the signature of a path without reading it, empty where nothing is."""
+    try:
+        return sign(os.lstat(os.path.join(os.fsencode(repo.work_tree or ""), path)))
+    except OSError:
+        return ""
+
+
 def _differs(root: bytes, path: bytes, seconds: int, nanoseconds: int, size: int) -> bool:
     """Say whether a file is there and is not as the index noted it."""
     try:

@@ -17,6 +17,7 @@ from ledger.repo.blobs import MAX_FILE_BYTES, TOO_LARGE, hash_blob
 from ledger.repo.git import Child, run_git, start_git
 from ledger.repo.gitdir import GitDir, find_repository, read_plain
 from ledger.repo.heads import read_head
+from ledger.repo.index import sign
 
 MAX_TEXT_BYTES = 1 << 20
 MAX_PATHS = 2000
@@ -80,19 +81,6 @@ def _gone_ms(place: bytes) -> int:
         except OSError:
             continue
     return 0
-
-
-def sign(found: os.stat_result) -> str:
-    """Return what of a file's stat data changes when somebody writes it."""
-    return f"{found.st_mode:o} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
-
-
-def sign_path(repo: GitDir, path: bytes) -> str:
-    """Return the signature of a path without reading it, empty where nothing is."""
-    try:
-        return sign(os.lstat(os.path.join(os.fsencode(repo.work_tree or ""), path)))
-    except OSError:
-        return ""
 
 
 def is_text(data: bytes) -> bool:
