@@ -13,7 +13,7 @@ The log is a simulator's, signed with real keys; the repository is a real one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,15 +92,26 @@ class Story:
         *,
         inside: Call | None = None,
         links: Mapping[str, Call] | None = None,
+        lines: Mapping[str, Sequence[Wrote]] | None = None,
         trailer: bool = True,
     ) -> str:
-        """Make a commit and record it, in the call `inside` if there is one; `links` says which call left which path."""
+        """Make a commit and record it, in the call `inside` if there is one; `links` says which call left which path.
+
+        `lines` says who wrote which lines of a path: (first, last, the call, how sure), or (first, last, "human" or "unknown").
+        """
         text = f"{message}\n\nLedger-Entry: {self.log.head()}" if trailer else message
         oid = self.sandbox.commit(self.repo, text, dict(files))
-        self.record(oid, inside=inside, links=links)
+        self.record(oid, inside=inside, links=links, lines=lines)
         return oid
 
-    def record(self, oid: str, *, inside: Call | None = None, links: Mapping[str, Call] | None = None) -> int:
+    def record(
+        self,
+        oid: str,
+        *,
+        inside: Call | None = None,
+        links: Mapping[str, Call] | None = None,
+        lines: Mapping[str, Sequence[Wrote]] | None = None,
+    ) -> int:
         """Record a commit that is there."""
         facts = read_commit(find_repository(str(self.repo)), oid)
         assert facts is not None
@@ -109,14 +120,16 @@ class Story:
             call = (links or {}).get(change.path.decode("utf-8", "replace"))
             link, calls = ("exact", [call.result]) if call else ("none", [])
             about = {"path": format_path(change.path), "status": change.status, "blob": change.blob}
-            paths.append({**about, "link": link, "calls": calls})
-        lines = [line[14:] for line in facts.message.decode().splitlines() if line.startswith("Ledger-Entry: ")]
+            said = (lines or {}).get(change.path.decode("utf-8", "replace"))
+            wrote = {} if said is None else {"lines": [format_wrote(item) for item in said]}
+            paths.append({**about, "link": link, "calls": calls, **wrote})
+        trailers = [line[14:] for line in facts.message.decode().splitlines() if line.startswith("Ledger-Entry: ")]
         body = {
             "oid": oid,
             "tree": facts.tree,
             "parents": list(facts.parents),
             "paths": paths,
-            "trailers": [{"line": line, "genuine": True} for line in lines],
+            "trailers": [{"line": line, "genuine": True} for line in trailers],
             "patch_id": facts.patch_id,
             "via": "hook",
         }
@@ -139,6 +152,16 @@ class Story:
         assert head is not None
         write_head_file(repo.common_dir, head)
         return self.repo
+
+
+Wrote = tuple[int, int, Call, str] | tuple[int, int, str]
+
+
+def format_wrote(wrote: Wrote) -> dict[str, Any]:
+    """Return a range of lines as a `commit.recorded` lists it."""
+    if len(wrote) == 3:
+        return {"range": [wrote[0], wrote[1]], "by": wrote[2]}
+    return {"range": [wrote[0], wrote[1]], "by": "agent", "call": wrote[2].request, "link": wrote[3]}
 
 
 def usual_story(sandbox: Sandbox) -> tuple[Story, str]:

@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "What is wired, what is not, and what each agent can prove here.",
     "verify": "Check the chain, the signatures and the links to commits.",
     "trace": "Who asked, what ran, what changed: the eight answers for one commit.",
+    "blame": "Of each line of a file: its commit, the call that wrote it, and who asked.",
     "log": "List entries, with filters.",
     "show": "One entry, its payloads and its signature.",
     "seal": "Publish what was recorded on the log's own ref.",

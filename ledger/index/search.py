@@ -85,6 +85,10 @@ class LogIndex:
         sql = "SELECT DISTINCT old FROM rewrites WHERE new = ? ORDER BY seq, old"
         return [row[0] for row in self.db.conn.execute(sql, (new,))]
 
+    def has_path(self, path: str) -> bool:
+        """Say whether a `commit.recorded` lists this path, as `rows.path_key` spells it."""
+        return self.db.conn.execute("SELECT 1 FROM paths WHERE path = ? LIMIT 1", (path,)).fetchone() is not None
+
     def commit_before(self, session: str, before: int) -> int:
         """Return the seq of the last `commit.recorded` before `before` made in or linked to `session`, or -1."""
         sql = """

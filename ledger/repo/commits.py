@@ -72,7 +72,7 @@ def _read(repo: GitDir, oid: str, patch: Child | None, text: bytes | None) -> Co
     if changes.code != 0 or not raw.startswith(b"tree "):
         return None
     tree, parents, message = parse_commit(raw)
-    return CommitFacts(oid, tree, parents, message, tuple(_parse_raw(found)), patch_id if len(parents) < 2 else "")
+    return CommitFacts(oid, tree, parents, message, tuple(parse_raw(found.split(b"\0"))), patch_id if len(parents) < 2 else "")
 
 
 def parse_commit(raw: bytes) -> tuple[str, tuple[str, ...], bytes]:
@@ -140,9 +140,8 @@ def _read_loose(common_dir: str, oid: str) -> bytes | None:
     return content if header.startswith(b"commit ") else None
 
 
-def _parse_raw(data: bytes) -> list[PathChange]:
-    """Parse `--raw -z`: `:mode mode blob blob status NUL path NUL`, with more colons, modes and blobs for a merge."""
-    fields = data.split(b"\0")
+def parse_raw(fields: list[bytes]) -> list[PathChange]:
+    """Parse the fields of `--raw -z`: `:mode mode blob blob status NUL path NUL`, with more colons, modes and blobs for a merge."""
     changes = []
     for at in range(0, len(fields) - 1, 2):
         words = fields[at].decode("ascii", "replace").lstrip(":").split(" ")

@@ -233,9 +233,12 @@ def start_git(args: Sequence[str], *, cwd: str, input: bytes | None = None) -> C
     return Child(args, cwd=cwd, input=input)
 
 
-def pipe_git(first: Sequence[str], second: Sequence[str], *, cwd: str) -> Child:
-    """Start `git first… | git second…`, reap the first when the second is finished, and return the second."""
-    producer = Child(first, cwd=cwd)
+def pipe_git(first: Sequence[str], second: Sequence[str], *, cwd: str, stdin: int | None = None) -> Child:
+    """Start `git first… | git second…`, reap the first when the second is finished, and return the second.
+
+    `stdin` is a descriptor that the first reads, a file: nobody would feed a pipe.
+    """
+    producer = Child(first, cwd=cwd, stdin=stdin)
     consumer = _Consumer(second, cwd=cwd, stdin=producer.out)
     consumer.producer = producer
     return consumer

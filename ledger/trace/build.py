@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import re
-import time
 from typing import Any
 
 from ledger.core.text import format_path, parse_path
@@ -29,10 +27,10 @@ from ledger.trace.answers import (
 from ledger.trace.logs import Log, Logs
 from ledger.trace.match import Match, match_commit
 from ledger.trace.model import Changed, Commit, LinkedLines, Trace
+from ledger.trace.people import describe_commit
 from ledger.trace.window import Window, find_windows, linked_paths
 
 _LINKS = ("none", "inferred", "partial", "exact")
-_person = re.compile(rb"(.*?) ?<([^<>]*)> (-?[0-9]{1,18}) ([+-][0-9]{4})").fullmatch
 
 
 def resolve_commit(repo: GitDir, revision: str) -> str | None:
@@ -85,31 +83,7 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
 
 
 def _build_commit(repo: GitDir, facts: CommitFacts) -> Commit:
-    raw = run_git(["cat-file", "commit", facts.oid], cwd=repo.git_dir)
-    header = dict(reversed([line.split(b" ", 1) for line in raw.partition(b"\n\n")[0].split(b"\n") if b" " in line]))
-    encoding = header.get(b"encoding", b"utf-8").decode("ascii", "replace")
-    author, committer = _person(header.get(b"author", b"")), _person(header.get(b"committer", b""))
-    subject = next((line for line in facts.message.split(b"\n") if line.strip()), b"")
-    return {
-        "oid": facts.oid,
-        "author": _decode(b"%s <%s>" % (author[1], author[2]) if author else header.get(b"author", b""), encoding),
-        "at": _format_time(int(committer[3])) if committer else None,
-        "subject": _decode(subject.strip(), encoding),
-    }
-
-
-def _decode(data: bytes, encoding: str) -> str:
-    try:
-        return data.decode(encoding, "replace")
-    except (LookupError, ValueError):  # a commit may name an encoding that is none, or one that is no encoding of texts
-        return data.decode("utf-8", "replace")
-
-
-def _format_time(seconds: int) -> str | None:
-    try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-    except (OverflowError, ValueError, OSError):
-        return None
+    return describe_commit(facts.oid, run_git(["cat-file", "commit", facts.oid], cwd=repo.git_dir))
 
 
 # What changed

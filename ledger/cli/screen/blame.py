@@ -1,0 +1,141 @@
+"""The page of `ledger blame`: the lines with their writers, the calls with the words behind them, and what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from ledger.cli.plain import safe
+from ledger.cli.screen.texts import DIM, STYLES, graded, path_text, print_page, short, words
+
+BY_STYLES = {"agent": "cyan", "human": "green", "unknown": "yellow"}
+_MAX_CALLS = 40
+
+
+def render_blame(blame: Mapping[str, Any]) -> None:
+    """Print the page."""
+    log = only_log([*blame["calls"], *(item["entry"] for item in blame["commits"].values() if item["entry"])])
+    parts: list[RenderableType] = [_headline(blame, log), _lines(blame, log)]
+    if blame["calls"]:
+        parts += [title("Which calls, and with which words"), Padding(causes_table(blame, log), (0, 0, 0, 2))]
+    if blame["unknown"]:
+        parts += [title("What could not be established", "yellow"), Padding(bullets(blame["unknown"]), (0, 0, 0, 2))]
+    print_page(*parts)
+
+
+def only_log(refs: list[str]) -> str:
+    """Return the log that all of these entries are of, or the empty string."""
+    logs = {ref.partition("/")[0] for ref in refs}
+    return logs.pop() if len(logs) == 1 else ""
+
+
+def name_of(ref: str | None, log: str) -> str:
+    """Return an entry's name, as short as it may be where `log` was said once."""
+    name, _, seq = (ref or "").partition("/")
+    return f"#{seq}" if name and name == log else short(ref)
+
+
+def counts_text(counts: Mapping[str, int]) -> Text:
+    """Return how many lines are whose, with their share."""
+    total = sum(counts.values())
+    text = Text()
+    for by in ("agent", "human", "unknown"):
+        if counts.get(by):
+            text.append("  ·  " if text else "")
+            text.append(f"{counts[by]:,} {by} ({100 * counts[by] / total:.0f} %)", style=BY_STYLES[by])
+    return text if text else Text("no lines", style=DIM)
+
+
+def title(text: str, style: str = "cyan") -> RenderableType:
+    """Return a section's title."""
+    return Padding(Rule(Text(text, style=f"bold {style}"), align="left", style=DIM, characters="─"), (1, 0, 0, 0))
+
+
+def bullets(sentences: list[str]) -> RenderableType:
+    """Return sentences, one a point."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=1)
+    table.add_column(overflow="fold")
+    for sentence in sentences:
+        table.add_row(Text("·", style="yellow"), words(sentence, lines=1, characters=500))
+    return table
+
+
+def who_text(who: Mapping[str, Any]) -> Text:
+    """Return who asked, and how that is known."""
+    if who["basis"] == "agent":
+        return Text("an agent", style="bold")
+    name = Text(safe(str(who["name"] or who["principal"] or "somebody")[:80]), style="bold")
+    if who["principal"] and who["principal"] != who["name"]:
+        name.append(f" <{safe(str(who['principal'])[:120])}>", style="not bold")
+    return Text.assemble(name, " ", graded(who["basis"]))
+
+
+def causes_table(answer: Mapping[str, Any], log: str) -> RenderableType:
+    """Return the calls of an answer, each with who asked for it and the beginning of the words."""
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(width=7 if log else 16, justify="right")
+    table.add_column(ratio=1, overflow="fold")
+    said = None
+    for name, cause in list(answer["calls"].items())[:_MAX_CALLS]:
+        call = cause["call"]
+        about = Text.assemble(
+            (safe(f"{call['agent'] or 'an agent'} ▸ {call['tool'] or '?'}"[:80]), "cyan"), "  ", graded(call["outcome"])
+        )
+        about.append(f"  {safe(call['at'][:19].replace('T', ' '))}", style=DIM)
+        table.add_row(Text(name_of(name, log), style=DIM), about)
+        prompt = answer["prompts"].get(cause["prompt"] or "")
+        if prompt is None:
+            table.add_row("", Text("no prompt is on record", style="yellow"))
+        elif cause["prompt"] == said:
+            table.add_row("", Text(f"the same words, {name_of(said, log)}", style=DIM))
+        else:
+            said = cause["prompt"]
+            table.add_row("", Text.assemble(("asked by ", DIM), who_text(prompt["who"]), (f"  {name_of(said, log)}", DIM)))
+            table.add_row("", words(prompt["prompt"], lines=3, characters=300, more=f"ledger show {short(said)}"))
+    if len(answer["calls"]) > _MAX_CALLS:
+        table.add_row("", Text(f"… {len(answer['calls']):,} calls in all: --json lists them", style=DIM))
+    return table
+
+
+def _headline(blame: Mapping[str, Any], log: str) -> RenderableType:
+    first = Text.assemble((path_text(blame["path"])[:1000], "bold yellow"), (f"  at {blame['revision'][:12]}", DIM))
+    second = counts_text(blame["counts"])
+    if blame["verdict"] != "unchecked":
+        second = Text.assemble(second, "  ·  ledger ", graded(blame["verdict"]))
+    lines = [first, second]
+    if log:
+        lines.append(Text(f"#N is the entry {safe(log[:8])}/N: `ledger show {safe(log[:8])}/N`", style=DIM))
+    return Text("\n").join([*lines, Text()])
+
+
+def _lines(blame: Mapping[str, Any], log: str) -> RenderableType:
+    digits = len(str(blame["lines"][-1]["range"][1])) if blame["lines"] else 1
+    table = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    for width in (8, 10, 8, 6 if log else 13, digits):
+        table.add_column(width=width, no_wrap=True, overflow="ellipsis", justify="right" if width == digits else "left")
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    for item in blame["lines"]:
+        for number, text in enumerate(item["text"]):
+            table.add_row(
+                Text(item["commit"][:8], style="yellow" if not number else DIM),
+                _writer(blame, item),
+                Text(item["link"] or "", style=STYLES.get(item["link"] or "", "")),
+                Text(name_of(item["call"], log), style=DIM),
+                Text(str(item["range"][0] + number), style=DIM),
+                Text(f"│ {safe(text.expandtabs(4))}"),
+            )
+    return table
+
+
+def _writer(blame: Mapping[str, Any], item: Mapping[str, Any]) -> Text:
+    name = item["by"]
+    if item["by"] == "agent" and item["call"] is not None:
+        name = blame["calls"][item["call"]]["call"]["agent"] or "agent"
+    return Text(safe(name), style=BY_STYLES[item["by"]])

@@ -1,0 +1,78 @@
+"""Which commit a line of a file stems from: `git blame --porcelain`, of a commit and never of the work tree.
+
+The work tree's own content is not asked about: git would run its clean filters, which are programs that the audited repository
+names. For the same reason text conversion is off. Settings that would pass over commits are off too: nothing is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ledger.errors import RepoError
+from ledger.repo.git import Child
+from ledger.repo.gitdir import GitDir
+from ledger.repo.quoted import unquote_path
+
+_SETTINGS = ("blame.ignoreRevsFile=", "mailmap.file=", "mailmap.blob=", "advice.graftFileDeprecated=false")
+_NAMES_NOTHING = ("fatal: no such path", "fatal: file ", "fatal: -L", "fatal: unable to parse -L", "fatal: no match")
+PATIENCE_S = 600.0  # a large file with a long history takes its time; a FIFO in the place of a settings file takes for ever
+
+
+class NoLines(RepoError):
+    """What was asked for is not there: no such path, or no such lines."""
+
+
+class BlamedLine(NamedTuple):
+    """One line of a file: its number, the commit that it stems from, and its number, its file and its bytes there.
+
+    `boundary` says that git looked no further: the commit is a root, the history is shallow, or the range ends there.
+    """
+
+    number: int
+    oid: str
+    original: int
+    path: bytes
+    text: bytes
+    boundary: bool
+
+
+def blame_file(repo: GitDir, revision: str, path: bytes, spans: Sequence[str] = ()) -> list[BlamedLine]:
+    """Return the lines of `path` (from the root) at the commit `revision`, or `a..b`; `spans` are limits as git's -L takes them.
+
+    Raises NoLines where they name nothing, RepoError where git fails.
+    """
+    args = [word for setting in _SETTINGS for word in ("-c", setting)]
+    args += ["blame", "--no-textconv", "--no-progress", "--porcelain", *(f"-L{span}" for span in spans)]
+    child = Child([*args, revision, "--", path.decode("utf-8", "surrogateescape")], cwd=repo.git_dir)
+    said = child.finish(check=False, patience_s=PATIENCE_S)
+    if child.code and child.complaint.startswith(_NAMES_NOTHING):
+        raise NoLines(child.complaint.removeprefix("fatal: "))
+    if child.code:
+        raise RepoError(f"git blame failed with {child.code}: {child.complaint}")
+    return parse_porcelain(said)
+
+
+def parse_porcelain(data: bytes) -> list[BlamedLine]:
+    """Return the lines that git-blame(1), THE PORCELAIN FORMAT, tells of: `oid original final [count]`, headers, TAB content."""
+    lines: list[BlamedLine] = []
+    paths: dict[bytes, bytes] = {}
+    borders: set[bytes] = set()
+    names: dict[bytes, str] = {}
+    oid, original, number = b"", 0, 0
+    for line in data.split(b"\n"):
+        if line.startswith(b"\t"):
+            name = names.get(oid)
+            if name is None:
+                name = names[oid] = oid.decode("ascii", "replace")
+            lines.append(BlamedLine(number, name, original, paths.get(oid, b""), line[1:], oid in borders))
+            continue
+        word, _, rest = line.partition(b" ")
+        if len(word) in (40, 64) and not word.strip(b"0123456789abcdef"):
+            numbers = rest.split(b" ")
+            oid, original, number = word, int(numbers[0]), int(numbers[1])
+        elif word == b"filename":
+            paths[oid] = unquote_path(rest)  # git repeats it for a commit wherever it changes
+        elif word == b"boundary":
+            borders.add(oid)
+    return lines

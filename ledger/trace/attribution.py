@@ -1,0 +1,214 @@
+"""From a line of a commit to the call that wrote it, as far as the logs say so (docs/blame.md).
+
+`commit.recorded` says of each path which ranges of lines stem from which call, which a person wrote, and of which that is not
+known. Where the commit was found by its id, these are its own lines. Where it was found otherwise (rewritten, picked, squashed), each
+record speaks of another blob: the same blob means the same lines; else lines are followed by their content, which is worth less.
+Where a record has no ranges for a path, its link says what call left the file, and that is a guess for a single line.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any, NamedTuple
+
+from ledger.core.text import format_path
+from ledger.index.rows import path_key
+from ledger.repo.catfile import ObjectReader
+from ledger.repo.commits import is_oid
+from ledger.trace.align import align_lines
+from ledger.trace.logs import Log
+from ledger.trace.match import Recorded
+from ledger.trace.matching import Commits
+from ledger.trace.window import linked_paths
+
+MAX_BLOB_BYTES = 8 << 20
+_BY = frozenset({"agent", "human", "unknown"})
+_LINKS = ("inferred", "partial", "exact")
+_FIRM = frozenset({"exact", "rewrite-map"})  # rungs on which nobody can have arranged a likeness
+
+
+class Line(NamedTuple):
+    """Who wrote a line. `call` is the request's seq in `log`; `basis` is `lines`, `path` or `none`; `why` says what is not known.
+
+    `candidates` are seqs of results that changed the path, where none of them can be told to have written the line.
+    """
+
+    by: str
+    link: str | None = None
+    basis: str = "none"
+    log: Log | None = None
+    call: int | None = None
+    why: str | None = None
+    candidates: tuple[int, ...] = ()
+
+
+class _Range(NamedTuple):
+    first: int
+    last: int
+    by: str
+    call: int | None
+    link: str | None
+
+
+class _Source:
+    """What one record says of one path; `partner` maps a line of the commit asked about to one of the record's blob."""
+
+    def __init__(self, recorded: Recorded, item: dict[str, Any]) -> None:
+        self.log = recorded.log
+        self.seq = recorded.entry.seq
+        self.blob = item.get("blob")
+        self.link = item.get("link")
+        self.results = tuple(seq for seq in _seqs(item.get("calls")) if seq < self.seq)
+        self.has_lines = isinstance(item.get("lines"), list)
+        self.ranges = _ranges(item.get("lines"))
+        self.starts = [span.first for span in self.ranges]
+        self.partner: list[int | None] | None = None
+        self.same = True
+
+    def at(self, number: int) -> _Range | None:
+        """Return the range that holds a line (1-based) of the commit asked about."""
+        if self.partner is not None:
+            found = self.partner[number - 1] if number <= len(self.partner) else None
+            if found is None:
+                return None
+            number = found + 1
+        at = bisect_right(self.starts, number) - 1
+        return self.ranges[at] if at >= 0 and self.ranges[at].last >= number else None
+
+
+class Attribution:
+    """Answers for lines of commits; what it read of git is closed with it. Use as a context manager."""
+
+    def __init__(self, commits: Commits) -> None:
+        self.commits = commits
+        self._reader = ObjectReader(commits.repo)
+        self._sources: dict[tuple[str, bytes], list[_Source]] = {}
+        self._texts: dict[str, list[bytes] | None] = {}
+        self._calls: dict[tuple[str, int], bool] = {}
+        self._lost: set[tuple[str, bytes]] = set()  # where a record speaks of a blob that is not here
+
+    def __enter__(self) -> Attribution:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+    def line(self, oid: str, path: bytes, number: int) -> Line:
+        """Say who wrote the line `number` of `path`, as the commit `oid` left it and had a part in it."""
+        match = self.commits.match(oid)
+        if not match.recorded:
+            return Line("unknown", why="unrecorded")
+        sources = self._sources.get((oid, path))
+        if sources is None:
+            sources = self._sources[oid, path] = self._build(oid, path)
+        seen: Line | None = None
+        for source in sources:
+            span = source.at(number)
+            if span is None:
+                continue
+            found = self._judge(source, span, match.rung in _FIRM)
+            if found.by != "unknown":
+                return found
+            seen = seen or found
+        if seen is None and (oid, path) in self._lost:
+            return Line("unknown", why="content-gone")
+        return seen or _by_path(sources)
+
+    def _judge(self, source: _Source, span: _Range, firm: bool) -> Line:
+        if span.by == "unknown":
+            return Line("unknown", basis="lines", log=source.log, why="not-established")
+        # A likeness that somebody may have arranged, or content that was followed, is no observation of this line.
+        link = span.link if firm and source.same else "inferred"
+        if span.by == "human":
+            return Line("human", None if link == span.link else "inferred", "lines", source.log)
+        if span.call is not None and not self._is_call(source, span.call):
+            return Line("unknown", basis="lines", log=source.log, why="no-such-call")
+        return Line("agent", link or "inferred", "lines", source.log, span.call)
+
+    def _is_call(self, source: _Source, seq: int) -> bool:
+        """Say whether `seq` is a request before the record that names it."""
+        key = source.log.name, seq
+        if key not in self._calls:
+            self._calls[key] = any(source.log.entries([seq], "tool.requested"))
+        return seq < source.seq and self._calls[key]
+
+    def _build(self, oid: str, path: bytes) -> list[_Source]:
+        key, sources = path_key(format_path(path)), list[_Source]()
+        match = self.commits.match(oid)
+        for recorded in match.recorded:
+            sources += [_Source(recorded, item) for item in linked_paths(recorded) if path_key(item.get("path")) == key]
+        own = match.recorded[0].oid == oid
+        blob = sources[0].blob if own and sources else self.commits.blob(oid, path)
+        for source in sources:
+            self._fit(source, blob, equal=not own and self._is_equal(oid, match.recorded))
+        kept = [source for source in sources if source.same or source.partner is not None]
+        if len(kept) < len(sources):
+            self._lost.add((oid, path))
+        return kept
+
+    def _is_equal(self, oid: str, recorded: tuple[Recorded, ...]) -> bool:
+        """Say whether one commit was recorded for this one, and both make the same change: then content that moved stayed whole."""
+        patch_id = self.commits.patch_id(oid)
+        return len(recorded) == 1 and bool(patch_id) and recorded[0].entry.body.get("patch_id") == patch_id
+
+    def _fit(self, source: _Source, blob: Any, *, equal: bool) -> None:
+        if source.blob == blob and blob is not None:
+            return
+        source.same = equal
+        new, old = self._lines(blob), self._lines(source.blob)
+        source.partner = None
+        if new is None or old is None:
+            source.same = False
+            return
+        source.partner = align_lines(new, old)
+
+    def _lines(self, blob: Any) -> list[bytes] | None:
+        """Return a blob's lines, or None where it is not here, or too large."""
+        if not is_oid(blob):
+            return None
+        if blob not in self._texts:
+            data = self._reader.read(blob, MAX_BLOB_BYTES)
+            self._texts[blob] = None if data is None else data.split(b"\n")
+        return self._texts[blob]
+
+
+def _by_path(sources: list[_Source]) -> Line:
+    """Say what the links of a path are worth for a line that no range holds."""
+    results = tuple(dict.fromkeys(seq for source in sources for seq in source.results))
+    log = sources[0].log if sources else None
+    if any(source.has_lines for source in sources):
+        return Line("unknown", basis="lines", log=log, why="not-listed", candidates=results)
+    for source in sources:
+        if source.link in ("exact", "inferred") and len(source.results) == 1:
+            (result,) = source.results
+            for entry in source.log.entries([result], "tool.finished"):
+                return Line("agent", "inferred", "path", source.log, entry.cause, candidates=source.results)
+    if results:
+        return Line("unknown", basis="path", log=log, why="several-calls", candidates=results)
+    return Line("unknown", basis="path" if sources else "none", log=log, why="no-lines")
+
+
+def _ranges(value: Any) -> list[_Range]:
+    """Return the well-formed ranges of an entry's `lines`, in order; what overlaps an earlier one is left out."""
+    found: list[_Range] = []
+    for item in value if isinstance(value, list) else []:
+        span = _seqs(item.get("range")) if isinstance(item, dict) else []
+        if len(span) != 2 or not 1 <= span[0] <= span[1] or (found and span[0] <= found[-1].last):
+            continue
+        by, link, call = item.get("by"), item.get("link"), _seqs([item.get("call")])
+        found.append(
+            _Range(
+                span[0],
+                span[1],
+                by if by in _BY else "unknown",
+                call[0] if call else None,
+                link if link in _LINKS else None,
+            )
+        )
+    return found
+
+
+def _seqs(value: Any) -> list[int]:
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, int) and not isinstance(item, bool) and item >= 0]

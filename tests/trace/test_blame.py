@@ -1,0 +1,338 @@
+"""From a line to its commit, the call that wrote it, and the words behind that call."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from story import HOSTILE, Story
+
+from ledger.cli.main import run
+from ledger.repo.gitdir import find_repository
+from ledger.store.state import find_clone
+from ledger.trace.blame import Blame, build_blame
+from ledger.trace.build import resolve_commit
+from ledger.trace.logs import Logs
+
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+def blame(story: Story, path: str, revision: str = "HEAD", spans: Sequence[str] = ()) -> Blame:
+    """Return the blame of a file of the story's repository."""
+    repo = find_repository(str(story.repo))
+    clone = find_clone(str(story.sandbox.state), repo.common_dir).clone
+    oid = resolve_commit(repo, revision)
+    assert clone is not None and oid is not None
+    with Logs(str(story.sandbox.state), clone, repo=repo) as logs:
+        return build_blame(repo, logs, oid, path.encode("utf-8", "surrogateescape"), spans)
+
+
+def writers(found: Blame) -> list[tuple[str, str | None, str | None]]:
+    """Return (by, link, why) of each line, in order."""
+    lines = []
+    for item in found["lines"]:
+        lines += [(item["by"], item["link"], item["why"])] * (item["range"][1] - item["range"][0] + 1)
+    return lines
+
+
+AGENT = ("agent", "exact", None)
+HUMAN = ("human", None, None)
+
+
+@pytest.fixture
+def story(sandbox: Any) -> Story:
+    """A session in which somebody asked for something."""
+    story = Story(sandbox)
+    story.start()
+    story.ask("write it, please")
+    return story
+
+
+def written(story: Story, path: str = "a.py", text: str = "one\ntwo\nthree\n", **lines: Any) -> str:
+    """Let the agent write a file of which a person changed the last line, and commit it."""
+    call = story.call("Write", {"file_path": path})
+    story.last = call  # type: ignore[attr-defined]
+    wrote = lines.get("lines", [(1, 2, call, "exact"), (3, 3, "human")])
+    return story.commit(f"write {path}", {path: text}, links={path: call}, lines={path: wrote})
+
+
+# The usual case
+
+
+def test_a_line_leads_to_its_commit_call_prompt_and_person(story):
+    """Each range names its commit; the call it stems from has the prompt, and the prompt who asked."""
+    oid = written(story)
+    story.write()
+    found = blame(story, "a.py")
+    assert writers(found) == [AGENT, AGENT, HUMAN]
+    first, last = found["lines"]
+    assert (first["range"], first["commit"], first["text"]) == ([1, 2], oid, ["one", "two"])
+    assert found["commits"][oid]["match"] == {"rung": "exact", "recorded_oid": oid}
+    cause = found["calls"][first["call"] or ""]
+    assert cause["call"]["tool"] == "Write" and cause["call"]["agent"] == "codex" and cause["session"] == story.session
+    asked = found["prompts"][cause["prompt"] or ""]
+    assert asked["prompt"] == "write it, please" and asked["who"]["principal"] == "ada@example.invalid"
+    assert last["call"] is None and found["counts"] == {"agent": 2, "human": 1, "unknown": 0}
+
+
+def test_lines_keep_their_writer_when_later_commits_move_them(story):
+    """A later commit above and below changes the numbers, not the answer; its own lines are its own."""
+    first = written(story)
+    second = story.commit("above", {"a.py": "zero\none\ntwo\nthree\nfour\n"}, lines={"a.py": [(1, 1, "human"), (5, 5, "unknown")]})
+    story.write()
+    found = blame(story, "a.py")
+    assert writers(found) == [HUMAN, AGENT, AGENT, HUMAN, ("unknown", None, "not-established")]
+    assert [item["commit"] for item in found["lines"]] == [second, first, first, second]
+    assert found["lines"][1]["original"] == [1, 2]
+
+
+def test_a_renamed_file_keeps_its_writers(story):
+    """Git follows the file; the record is asked about the name that the file had then."""
+    written(story)
+    story.sandbox.git("mv", "a.py", "b.py", cwd=story.repo)
+    story.commit("rename", {})
+    story.write()
+    found = blame(story, "b.py")
+    assert writers(found) == [AGENT, AGENT, HUMAN]
+    assert {item["path"] for item in found["lines"]} == {"a.py"}
+
+
+def test_only_the_lines_asked_for_are_shown(story):
+    """A span limits the answer as it limits git's."""
+    written(story)
+    story.write()
+    found = blame(story, "a.py", spans=["2,3"])
+    assert [item["range"] for item in found["lines"]] == [[2, 2], [3, 3]]
+
+
+def test_an_older_revision_is_blamed_as_it_was(story):
+    """What was written later is not there."""
+    first = written(story)
+    written(story, text="one\n2\nthree\n", lines=[(2, 2, "human")])
+    story.write()
+    assert writers(blame(story, "a.py")) == [AGENT, HUMAN, HUMAN]
+    assert writers(blame(story, "a.py", first)) == [AGENT, AGENT, HUMAN]
+
+
+# What is not known
+
+
+def test_a_commit_that_nobody_recorded_has_unknown_lines(story):
+    """Lines from before the log are nobody's."""
+    story.write()
+    found = blame(story, "README")
+    assert writers(found) == [("unknown", None, "unrecorded")]
+    assert "1 line: no log here recorded the commit." in found["unknown"]
+
+
+def test_without_lines_the_only_call_that_left_the_path_is_inferred(story):
+    """The record says which call left the file, not that it wrote this line: `exact` is never inherited from a path."""
+    call = story.call("Write", {"file_path": "a.py"})
+    story.commit("old record", {"a.py": "x\n"}, links={"a.py": call})
+    story.write()
+    found = blame(story, "a.py")
+    assert writers(found) == [("agent", "inferred", None)]
+    assert found["lines"][0]["basis"] == "path" and found["lines"][0]["call"] == f"{story.log.name}/{call.request}"
+
+
+def test_without_lines_and_links_a_line_is_unknown(story):
+    """A commit that no call had a hand in is not a person's for that."""
+    story.commit("by whom", {"a.py": "x\n"})
+    story.write()
+    assert writers(blame(story, "a.py")) == [("unknown", None, "no-lines")]
+
+
+def test_a_line_that_the_record_does_not_list_is_unknown(story):
+    """A record that lists lines, and not this one, says nothing about it; its calls are named as candidates."""
+    written(story, lines=[(1, 1, "human")])
+    story.write()
+    found = blame(story, "a.py")
+    assert writers(found) == [HUMAN, ("unknown", None, "not-listed"), ("unknown", None, "not-listed")]
+    assert found["lines"][1]["candidates"] == [f"{story.log.name}/{story.last.result}"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [{"range": [1, 3], "by": "agent", "call": 0, "link": "exact"}],
+        [{"range": [1, 3], "by": "agent", "call": 10**9, "link": "exact"}],
+    ],
+    ids=["an entry that is no call", "an entry that is not there"],
+)
+def test_a_range_that_names_no_call_is_unknown(story, lines, monkeypatch):
+    """Who writes an entry can write anything into it; a call that is none proves nothing."""
+    monkeypatch.setattr("story.format_wrote", lambda item: item)
+    written(story, lines=lines)
+    story.write()
+    assert writers(blame(story, "a.py")) == [("unknown", None, "no-such-call")] * 3
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["all", [None], [{"range": [0, 3]}], [{"range": [3, 1], "by": "agent"}], [{"range": ["1", "3"]}], [{"range": [1]}], [[1, 3]]],
+)
+def test_nonsense_in_the_place_of_lines_is_no_answer(story, lines, monkeypatch):
+    """Malformed ranges are left out, without a traceback."""
+    monkeypatch.setattr("story.format_wrote", lambda item: item)
+    written(story, lines=lines)
+    story.write()
+    found = writers(blame(story, "a.py"))
+    assert len(found) == 3 and {by for by, _, _ in found} <= {"unknown", "agent"}
+    assert all(link != "exact" for _, link, _ in found)
+
+
+def test_overlapping_ranges_do_not_overrule_the_first(story, monkeypatch):
+    """The second range over a line is left out."""
+    monkeypatch.setattr("story.format_wrote", lambda item: item)
+    written(story, lines=[{"range": [1, 2], "by": "human"}, {"range": [2, 3], "by": "agent", "link": "exact"}])
+    story.write()
+    assert writers(blame(story, "a.py"))[:2] == [HUMAN, HUMAN]
+
+
+# Rewrites
+
+
+def test_an_amended_commit_keeps_the_lines_of_the_one_before(story):
+    """The record of the amend does not list them; the content is in the blob that was recorded before, and is followed."""
+    old = written(story)
+    (story.repo / "a.py").write_text("one\ntwo\nthree\nfour\n")
+    story.sandbox.git("commit", "-qa", "--amend", "--no-edit", cwd=story.repo)
+    new = story.sandbox.git("rev-parse", "HEAD", cwd=story.repo)
+    story.log.append("commit.rewritten", {"how": "amend", "rewrites": [{"old": old, "new": new}]}, source="git")
+    story.record(new, lines={"a.py": [(4, 4, "human")]})
+    story.write()
+    found = blame(story, "a.py")
+    assert [by for by, _, _ in writers(found)] == ["agent", "agent", "human", "human"]
+    assert "exact" not in {link for _, link, _ in writers(found)}
+
+
+def rebased(story: Story, *, rewritten: bool) -> tuple[str, str]:
+    """Put a commit of the agent's on top of another that moves its lines, and return its ids before and after."""
+    story.commit("base", {"a.py": "".join(f"{number}\n" for number in range(9))})
+    old = written(story, text="".join(f"{number}\n" for number in range(9)) + "one\ntwo\nthree\n", lines=[])
+    story.log._records.pop()
+    call = story.last
+    story.record(old, links={"a.py": call}, lines={"a.py": [(10, 11, call, "exact"), (12, 12, "human")]})
+    story.sandbox.git("checkout", "-q", "-b", "side", "HEAD~1", cwd=story.repo)
+    story.sandbox.commit(story.repo, "in between", {"a.py": "top\n" + "".join(f"{number}\n" for number in range(9))})
+    story.sandbox.git("cherry-pick", old, cwd=story.repo)
+    new = story.sandbox.git("rev-parse", "HEAD", cwd=story.repo)
+    story.sandbox.git("commit", "-q", "--amend", "-m", "no trailer", cwd=story.repo)
+    new = story.sandbox.git("rev-parse", "HEAD", cwd=story.repo)
+    if rewritten:
+        story.log.append("commit.rewritten", {"how": "rebase", "rewrites": [{"old": old, "new": new}]}, source="git")
+    story.write()
+    return old, new
+
+
+def test_a_rebased_commits_lines_follow_their_content(story):
+    """The rewrite map says which commit it was, and the same change keeps what it was worth, though the lines moved."""
+    old, new = rebased(story, rewritten=True)
+    found = blame(story, "a.py")
+    assert found["commits"][new]["match"] == {"rung": "rewrite-map", "recorded_oid": old}
+    assert writers(found)[-3:] == [AGENT, AGENT, HUMAN]
+    assert found["lines"][-1]["range"] == [13, 13]
+
+
+def test_a_likeness_is_never_exact(story):
+    """A commit found by its patch-id may be anybody's who made the same change, so its lines are inferred."""
+    _, new = rebased(story, rewritten=False)
+    found = blame(story, "a.py")
+    assert found["commits"][new]["match"]["rung"] == "patch-id"
+    assert writers(found)[-3:] == [("agent", "inferred", None)] * 2 + [("human", "inferred", None)]
+
+
+# Odd files
+
+
+def test_names_and_texts_that_would_steer_a_terminal_are_shown_as_escapes(story, capfd):
+    """A path, a line, a subject and a prompt with escapes in them reach no terminal, in none of the forms."""
+    path = 'we"ird\t\x1b[31m\nname'
+    story.ask(HOSTILE)
+    call = story.call("Write\x1b]0;x\x07", {"file_path": path})
+    story.commit(HOSTILE, {path: f"{HOSTILE}\n\u202etwo\n"}, links={path: call}, lines={path: [(1, 2, call, "exact")]})
+    story.write()
+    for form in ([], ["--json"], ["--porcelain"]):
+        assert run(["-C", str(story.repo), "blame", path, *form]) == 0
+        said = capfd.readouterr()
+        if form != ["--porcelain"]:  # its lines are the file's own bytes, for programs
+            assert not _STEERING.search(said.out.replace("\t", "")), form
+        assert said.err == "" and "HOSTILE" not in said.out
+    found = blame(story, path)
+    assert found["lines"][0]["text"][1] == "\u202etwo" and writers(found) == [AGENT, AGENT]
+
+
+def test_a_path_that_is_not_utf8_is_found(story):
+    """The path is bytes, and named as a record names it."""
+    path = b"caf\xe9".decode("utf-8", "surrogateescape")
+    call = story.call("Write", {"file_path": "cafe"})
+    (story.repo / path).write_text("x\n")
+    story.sandbox.git("add", "-A", cwd=story.repo)
+    oid = story.sandbox.commit(story.repo, "odd")
+    story.record(oid, lines={"caf\ufffd": [(1, 1, call, "exact")]})
+    story.write()
+    found = blame(story, path)
+    assert found["path"] == {"base64": "Y2Fm6Q=="} and writers(found) == [AGENT]
+
+
+def test_an_empty_file_has_no_lines(story):
+    """Nothing is asked, and nothing is unknown."""
+    story.commit("empty", {"a.py": ""})
+    story.write()
+    found = blame(story, "a.py")
+    assert found["lines"] == [] and found["unknown"] == []
+
+
+# The command
+
+
+def test_the_porcelain_form_is_gits_with_headers_of_ours(story, capfd):
+    """Line, commit and numbers stand where `git blame --porcelain` has them; what the ledger knows is in `ledger-` headers."""
+    oid = written(story)
+    story.write()
+    assert run(["-C", str(story.repo), "blame", "--porcelain", "a.py"]) == 0
+    lines = capfd.readouterr().out.split("\n")
+    assert lines[0] == f"{oid} 1 1 2" and "\tone" in lines and f"{oid} 2 2" in lines and f"{oid} 3 3 1" in lines
+    assert f"ledger-call {story.log.name}/{story.last.request}" in lines and "ledger-by human" in lines
+    assert "ledger-asked ada@example.invalid asserted" in lines and f"ledger-match exact {oid}" in "\n".join(lines)
+
+
+def test_the_page_shows_lines_calls_and_words(story, capfd):
+    """People see each line with its writer, and once the call and the words behind it."""
+    written(story)
+    story.write()
+    assert run(["-C", str(story.repo), "blame", "HEAD", "a.py"]) == 0
+    out = capfd.readouterr().out
+    assert "│ one" in out and "human" in out and "exact" in out and "write it, please" in out
+    assert "2 agent (67 %)" in out and "1 human (33 %)" in out
+
+
+def test_paths_are_those_below_where_the_command_is_called(story, capfd):
+    """As with git, a path is relative to the folder that one is in."""
+    written(story, "sub/a.py")
+    story.write()
+    assert run(["-C", str(story.repo / "sub"), "blame", "a.py", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["path"] == "sub/a.py"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nothing.py"], 2, "no such path"),
+        (["nowhere", "a.py"], 2, "names no commit"),
+        (["/etc/passwd"], 2, "outside the work tree"),
+        ([], 2, "name one file"),
+        (["-L", "9,12", "a.py"], 2, "has only 3 lines"),
+        (["--json", "--porcelain", "a.py"], 2, "exclude each other"),
+    ],
+)
+def test_bad_input_is_refused_in_a_line(story, capfd, words, code, said):
+    """What names nothing is refused with git's reason or ours, and never with a traceback."""
+    written(story)
+    story.write()
+    assert run(["-C", str(story.repo), "blame", *words]) == code
+    err = capfd.readouterr().err
+    assert said in err and "Traceback" not in err
