@@ -61,6 +61,25 @@ class LogIndex:
         sql = "SELECT seq FROM entries WHERE session = ? AND seq > ? AND seq <= ? ORDER BY seq"
         return list(self._seqs(sql, (session, after, until)))
 
+    def sessions(self, prefix: str, limit: int) -> list[str]:
+        """Return at most `limit` names of sessions that begin with `prefix`, each found by one step in the index."""
+        found: list[str] = []
+        sql = "SELECT min(session) FROM entries WHERE session > ? AND session >= ?"
+        while len(found) < limit:
+            (name,) = self.db.conn.execute(sql, (found[-1] if found else "", prefix)).fetchone()
+            if name is None or not name.startswith(prefix):
+                break
+            found.append(name)
+        return found
+
+    def commits_of_session(self, session: str) -> list[int]:
+        """Return the seqs of the `commit.recorded` entries made in `session`, or with paths that its calls left, in order."""
+        sql = """
+            SELECT seq FROM entries WHERE session = :session AND kind = 'commit.recorded'
+            UNION SELECT link.seq FROM entries AS made JOIN commit_calls AS link ON link.call_seq = made.seq
+            WHERE made.session = :session AND made.kind = 'tool.finished' ORDER BY 1"""
+        return list(self._seqs(sql, {"session": session}))
+
     def newest(self, session: str, kind: str, before: int) -> Iterator[int]:
         """Yield the seqs of a session's entries of `kind` before `before`, newest first."""
         sql = "SELECT seq FROM entries WHERE session = ? AND kind = ? AND seq < ? ORDER BY seq DESC"

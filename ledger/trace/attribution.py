@@ -1,20 +1,24 @@
 """From a line of a commit to the call that wrote it, as far as the logs say so (docs/blame.md).
 
 `commit.recorded` says of each path which ranges of lines stem from which call, which a person wrote, and of which that is not
-known. Where the commit was found by its id, these are its own lines. Where it was found otherwise (rewritten, picked, squashed), each
-record speaks of another blob: the same blob means the same lines; else lines are followed by their content, which is worth less.
+known. Where the commit was found by its id, these are its own lines. Where it was found otherwise (rewritten, picked, squashed),
+each record speaks of another blob: the same blob means the same lines; else lines are followed by their content, which is worth
+less.
 Where a record has no ranges for a path, its link says what call left the file, and that is a guess for a single line.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ledger.core.text import format_path
 from ledger.index.rows import path_key
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.commits import is_oid
+from ledger.repo.manycommits import Added
 from ledger.trace.align import align_lines
 from ledger.trace.logs import Log
 from ledger.trace.match import Recorded
@@ -42,7 +46,7 @@ class Line(NamedTuple):
     candidates: tuple[int, ...] = ()
 
 
-class _Range(NamedTuple):
+class Range(NamedTuple):
     first: int
     last: int
     by: str
@@ -60,12 +64,12 @@ class _Source:
         self.link = item.get("link")
         self.results = tuple(seq for seq in _seqs(item.get("calls")) if seq < self.seq)
         self.has_lines = isinstance(item.get("lines"), list)
-        self.ranges = _ranges(item.get("lines"))
+        self.ranges = parse_ranges(item.get("lines"))
         self.starts = [span.first for span in self.ranges]
         self.partner: list[int | None] | None = None
         self.same = True
 
-    def at(self, number: int) -> _Range | None:
+    def at(self, number: int) -> Range | None:
         """Return the range that holds a line (1-based) of the commit asked about."""
         if self.partner is not None:
             found = self.partner[number - 1] if number <= len(self.partner) else None
@@ -114,7 +118,7 @@ class Attribution:
             return Line("unknown", why="content-gone")
         return seen or _by_path(sources)
 
-    def _judge(self, source: _Source, span: _Range, firm: bool) -> Line:
+    def _judge(self, source: _Source, span: Range, firm: bool) -> Line:
         if span.by == "unknown":
             return Line("unknown", basis="lines", log=source.log, why="not-established")
         # A likeness that somebody may have arranged, or content that was followed, is no observation of this line.
@@ -172,6 +176,20 @@ class Attribution:
         return self._texts[blob]
 
 
+def count_added(attribution: Attribution, oid: str, added: Iterable[Added]) -> dict[bytes, Counter[Line]]:
+    """Return whose the lines are that the commit `oid` added, by path."""
+    found: dict[bytes, Counter[Line]] = {}
+    recorded = bool(attribution.commits.match(oid).recorded)
+    for span in added:
+        counts = found.setdefault(span.path, Counter())
+        if not recorded:
+            counts[Line("unknown", why="unrecorded")] += span.last - span.first + 1
+            continue
+        for number in range(span.first, span.last + 1):
+            counts[attribution.line(oid, span.path, number)] += 1
+    return found
+
+
 def _by_path(sources: list[_Source]) -> Line:
     """Say what the links of a path are worth for a line that no range holds."""
     results = tuple(dict.fromkeys(seq for source in sources for seq in source.results))
@@ -188,16 +206,16 @@ def _by_path(sources: list[_Source]) -> Line:
     return Line("unknown", basis="path" if sources else "none", log=log, why="no-lines")
 
 
-def _ranges(value: Any) -> list[_Range]:
+def parse_ranges(value: Any) -> list[Range]:
     """Return the well-formed ranges of an entry's `lines`, in order; what overlaps an earlier one is left out."""
-    found: list[_Range] = []
+    found: list[Range] = []
     for item in value if isinstance(value, list) else []:
         span = _seqs(item.get("range")) if isinstance(item, dict) else []
         if len(span) != 2 or not 1 <= span[0] <= span[1] or (found and span[0] <= found[-1].last):
             continue
         by, link, call = item.get("by"), item.get("link"), _seqs([item.get("call")])
         found.append(
-            _Range(
+            Range(
                 span[0],
                 span[1],
                 by if by in _BY else "unknown",

@@ -64,6 +64,25 @@ class Blame(TypedDict):
     unknown: list[str]
 
 
+class LineTrace(TypedDict):
+    """One line, with the whole way from it to who asked; what does not apply is null."""
+
+    path: str | dict[str, str]
+    line: int
+    text: str
+    revision: str
+    verdict: str
+    by: str
+    link: str | None
+    basis: str
+    commit: BlamedCommit
+    original: int
+    call: Cause | None
+    asked: Asked | None
+    candidates: list[str]
+    unknown: list[str]
+
+
 class _Judged(NamedTuple):
     blamed: BlamedLine
     line: Line
@@ -112,6 +131,29 @@ def build_blame(
         "calls": causes.calls,
         "prompts": causes.prompts,
         "unknown": list(unknown),
+    }
+
+
+def build_line(repo: GitDir, logs: Logs, revision: str, path: bytes, number: int, verdict: str = "unchecked") -> LineTrace:
+    """Return the way from one line to who asked for it. Raises NoLines where there is none."""
+    blame = build_blame(repo, logs, revision, path, [f"{number},{number}"], verdict)
+    (item,) = blame["lines"]
+    cause = blame["calls"].get(item["call"] or "")
+    return {
+        "path": blame["path"],
+        "line": number,
+        "text": item["text"][0],
+        "revision": revision,
+        "verdict": verdict,
+        "by": item["by"],
+        "link": item["link"],
+        "basis": item["basis"],
+        "commit": blame["commits"][item["commit"]],
+        "original": item["original"][0],
+        "call": cause,
+        "asked": blame["prompts"].get(cause["prompt"] or "") if cause else None,
+        "candidates": item["candidates"],
+        "unknown": blame["unknown"],
     }
 
 

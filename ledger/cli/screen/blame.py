@@ -41,6 +41,19 @@ def name_of(ref: str | None, log: str) -> str:
     return f"#{seq}" if name and name == log else short(ref)
 
 
+def names_line(logs: list[str]) -> Text:
+    """Return how to read `#N`, where all entries that a page names are of one log."""
+    if len(logs) != 1:
+        return Text("   times are UTC", style=DIM)
+    log = safe(logs[0][:8])
+    return Text(f"   #N is the entry {log}/N: `ledger show {log}/N`; times are UTC", style=DIM)
+
+
+def many(count: int, one: str, more: str = "") -> str:
+    """Return a count with its word."""
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+
+
 def counts_text(counts: Mapping[str, int]) -> Text:
     """Return how many lines are whose, with their share."""
     total = sum(counts.values())
@@ -111,7 +124,7 @@ def _headline(blame: Mapping[str, Any], log: str) -> RenderableType:
         second = Text.assemble(second, "  ·  ledger ", graded(blame["verdict"]))
     lines = [first, second]
     if log:
-        lines.append(Text(f"#N is the entry {safe(log[:8])}/N: `ledger show {safe(log[:8])}/N`", style=DIM))
+        lines.append(Text(names_line([log]).plain.strip(), style=DIM))
     return Text("\n").join([*lines, Text()])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import StringIO
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ _RUNGS = {
     "patch-id": ("an equal ", ""),
     "tree": ("an equal ", ""),
 }
+_MOST = 100  # of a kind that a page shows
 _REF = 7  # the width of `#12345`; a longer name of an entry goes on below
 _FOREIGN = re.compile(r"(?:@font-face \{[^}]*\}|<!--.*?-->)\s*")  # what names another host
 _LEADING = re.compile(r' x="([0-9.]+)" y="([0-9.]+)" textLength="([0-9.]+)"([^>]*)>((?:&#160;)+)(?=[^<&])')
@@ -349,3 +350,27 @@ def _bullets(sentences: list[str]) -> RenderableType:
     for sentence in sentences:
         table.add_row(Text("·", style="yellow"), words(sentence, lines=1, characters=500))
     return table
+
+
+def answer_sections(answer: Mapping[str, Any], names: Iterable[str]) -> list[RenderableType]:
+    """Return the sections called `names`, in their order, for the page of an answer that is no commit's."""
+    items = [item for name in names for item in answer[name]]
+    logs = {str(item["entry"]).partition("/")[0] for item in items if item["entry"]}
+    view = _View(str(items[0]["at"] if items else "")[:10], logs.pop() if len(logs) == 1 else "")
+    made: dict[str, tuple[str, Callable[[Any], list[RenderableType]]]] = {
+        "asked": ("Who asked", lambda found: [_asked(item, view) for item in found]),
+        "planned": ("What was planned", lambda found: _planned(found, view)),
+        "ran": ("What ran", lambda found: _ran(found, view)),
+        "approvals": ("Which approvals", lambda found: _approvals(found, view)),
+        "network": ("Which network rules", lambda found: _network(found, view)),
+        "boundary": ("Which sandbox boundary", lambda found: [_boundary(item, view) for item in found]),
+    }
+    sections: list[RenderableType] = []
+    for name in names:
+        said, build = made[name]
+        shown = answer[name][:_MOST]
+        parts = build(shown) or [Text("not on record", style=DIM)]
+        if len(answer[name]) > _MOST:
+            parts.append(Text(f"… {len(answer[name]):,} in all: --json lists them", style=DIM))
+        sections += [_title(said), *(Padding(part, (0, 0, 0, 3)) for part in parts)]
+    return sections
