@@ -35,6 +35,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "ledger.verify": ("ledger.errors", "ledger.core", "ledger.verify", "ledger.repo", *_READERS),
     "ledger.index": _ANSWERS,
     "ledger.trace": _ANSWERS,
+    "ledger.export": (*_ANSWERS, "ledger.export"),
     "ledger.sync": (
         "ledger.errors",
         "ledger.core",

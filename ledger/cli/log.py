@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 
 import click
 
-from ledger.cli.lookup import entry_json, find_log
+from ledger.cli.lookup import entry_json, find_log, parse_time
 from ledger.cli.main import Place
 from ledger.index.search import Query
 from ledger.trace.logs import Log
-
-_is_time = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{3})?)?)?Z?)?)?)?").fullmatch
 
 
 @click.command()
@@ -49,7 +46,7 @@ def command(
     """List the entries of a log, newest first."""
     if raw and as_json:
         raise click.UsageError("--raw and --json exclude each other")
-    query = Query(**{**wanted, "since": _time(wanted["since"]), "until": _time(wanted["until"])})
+    query = Query(**{**wanted, "since": parse_time(wanted["since"]), "until": parse_time(wanted["until"])})
     with place.logs() as logs:
         log = find_log(logs, prefix)
         seqs = _limited(_matching(log, query, grep, newest_first=not (reverse or raw)), limit)
@@ -59,15 +56,6 @@ def command(
             _print_json(log, seqs)
         else:
             _print_lines(place, log, seqs)
-
-
-def _time(text: str | None) -> str | None:
-    if text is None:
-        return None
-    said, text = text, text.replace(" ", "T", 1).upper()
-    if not _is_time(text):
-        raise click.UsageError(f"{said!r} is not a time: write 2026-01-02 or 2026-01-02T03:04:05, in UTC")
-    return text if len(text) == 24 else text.removesuffix("Z")
 
 
 def _matching(log: Log, query: Query, grep: str | None, *, newest_first: bool) -> Iterator[int]:

@@ -16,6 +16,7 @@ from ledger.trace.logs import Log, Logs
 from ledger.trace.model import Words
 
 _reference = re.compile(r"(?:([0-9a-f]{1,32})/)?(0|[1-9][0-9]{0,15})").fullmatch
+_is_time = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{3})?)?)?Z?)?)?)?").fullmatch
 _is_prefix = re.compile(r"[0-9a-f]{1,32}").fullmatch
 
 
@@ -40,6 +41,16 @@ def find_log(logs: Logs, prefix: str | None) -> Log:
     if log is None:
         raise NoLedger(f"neither journal nor seals of {names[0]} are here", remedy="restore it from a backup")
     return log
+
+
+def parse_time(text: str | None) -> str | None:
+    """Return a time that somebody typed as an entry has it, or a prefix of one. Raises UsageError."""
+    if text is None:
+        return None
+    said, text = text, text.replace(" ", "T", 1).upper()
+    if not _is_time(text):
+        raise click.UsageError(f"{said!r} is not a time: write 2026-01-02 or 2026-01-02T03:04:05, in UTC")
+    return text if len(text) == 24 else text.removesuffix("Z")
 
 
 def find_entry(logs: Logs, reference: str) -> tuple[Log, int, bytes]:

@@ -20,15 +20,16 @@ from ledger.core.entry import hash_record
 from ledger.index.rows import Row, build_rows
 from ledger.store.reader import JournalReader
 
-VERSION = 1
+VERSION = 3
 _BATCH = 5_000
 
-_INTEGERS = frozenset({"seq", "cause", "call_seq", "version"})
+_INTEGERS = frozenset({"seq", "cause", "call_seq", "count", "version"})
 _TABLES = {
     "entries": "seq kind at source actor_type actor_name session turn call cause tool mcp_server outcome host decision".split(),
     "commits": ["seq", "oid", "tree", "patch_id"],
     "commit_calls": ["seq", "call_seq"],
     "paths": ["path", "seq"],
+    "lines": ["seq", "path", "writer", "call_seq", "count"],
     "rewrites": ["seq", "old", "new"],
     "progress": ["version", "log", "seq", "hash"],
 }
@@ -37,6 +38,7 @@ _KEYS: dict[str, str | tuple[str, ...]] = {
     "commits": "seq",
     "commit_calls": ("seq", "call_seq"),
     "paths": ("path", "seq"),
+    "lines": ("seq", "path", "writer", "call_seq"),
     "rewrites": ("seq", "old", "new"),
     "progress": "seq",
 }

@@ -55,6 +55,11 @@ def path_key(path: Any) -> str:
     return _text(path) or ""
 
 
+def parse_key(key: str) -> str | dict[str, str]:
+    """Return the path that `path_key` made `key` of; a path that begins so by itself is taken for the other form."""
+    return {"base64": key[7:]} if key.startswith("base64:") else key
+
+
 def _commit_rows(seq: int, body: dict[str, Any]) -> Iterator[tuple[str, Row]]:
     yield "commits", {"seq": seq} | {name: _text(body.get(name)) or "" for name in ("oid", "tree", "patch_id")}
     for item in _objects(body.get("paths")):
@@ -65,6 +70,25 @@ def _commit_rows(seq: int, body: dict[str, Any]) -> Iterator[tuple[str, Row]]:
             if _count(call) is not None:
                 yield "paths", {"path": path, "seq": call}
                 yield "commit_calls", {"seq": seq, "call_seq": call}
+        yield from _line_rows(seq, path, item.get("lines"))
+
+
+def _line_rows(seq: int, path: str, lines: Any) -> Iterator[tuple[str, Row]]:
+    """Yield how many lines of a path are whose; `call_seq` is -1 where they are of no call."""
+    counts: dict[tuple[str, int], int] = {}
+    end = 0
+    for item in _objects(lines):
+        span, by = item.get("range"), item.get("by")
+        if not isinstance(span, list) or len(span) != 2 or _count(span[0]) is None or _count(span[1]) is None:
+            continue
+        if not end < span[0] <= span[1]:
+            continue
+        end = span[1]
+        call = _count(item.get("call")) if by == "agent" else None
+        key = by if by in ("agent", "human") else "unknown", -1 if call is None else call
+        counts[key] = counts.get(key, 0) + span[1] - span[0] + 1
+    for (writer, call), count in counts.items():
+        yield "lines", {"seq": seq, "path": path, "writer": writer, "call_seq": call, "count": count}
 
 
 def _rewrite_rows(seq: int, body: dict[str, Any]) -> Iterator[tuple[str, Row]]:

@@ -22,9 +22,8 @@ def render_range(trace: Mapping[str, Any]) -> None:
     """Print the page."""
     recorded = sum(item["match"]["rung"] != "none" for item in trace["commits"])
     first = Text.assemble(("range ", "bold"), (safe(trace["range"][:200]), "bold yellow"))
-    second = Text(
-        f"   {many(len(trace['commits']), 'commit')}, {recorded:,} recorded, {many(len(trace['sessions']), 'session')}  ·  ledger "
-    )
+    commits, sessions = many(len(trace["commits"]), "commit"), many(len(trace["sessions"]), "session")
+    second = Text(f"   {commits}, {recorded:,} recorded, {sessions}  ·  ledger ")
     second.append_text(graded(trace["verdict"]))
     third = Text.assemble("   lines added: ", counts_text(trace["lines"]))
     parts: list[RenderableType] = [Text("\n").join([first, second, third, names_line(_logs(trace))])]

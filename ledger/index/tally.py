@@ -1,0 +1,100 @@
+"""Counts over a whole log, straight from the index: what `ledger stats` is made of. Nothing of it is re-read from records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ledger.index.search import LogIndex
+
+_KINDS = ("session.started", "prompt.submitted", "tool.requested", "tool.finished", "approval.decided", "network.decided")
+
+# A commit that became another recorded one (amended, rebased) is counted as that.
+_KEPT = """
+    SELECT made.seq AS seq, made.oid AS oid, entry.at AS at, entry.session AS session
+    FROM commits AS made JOIN entries AS entry ON entry.seq = made.seq
+    WHERE NOT EXISTS (SELECT 1 FROM rewrites JOIN commits AS later ON later.oid = rewrites.new WHERE rewrites.old = made.oid)
+    AND entry.at >= :since AND substr(entry.at, 1, :length) <= :until"""
+
+
+class Span(NamedTuple):
+    """Times as in an entry, or prefixes of one; None does not restrict."""
+
+    since: str | None = None
+    until: str | None = None
+
+    def values(self) -> dict[str, object]:
+        """Return what the queries below want."""
+        return {"since": self.since or "", "until": self.until or "9999", "length": len(self.until or "9999")}
+
+
+class Done(NamedTuple):
+    """How many entries of `kind` a session has on a day."""
+
+    day: str
+    session: str | None
+    kind: str
+    agent: str | None
+    outcome: str | None
+    decision: str | None
+    number: int
+
+
+class Committed(NamedTuple):
+    """One commit, the session that it was made in, and those whose calls left its paths."""
+
+    oid: str
+    day: str
+    session: str | None
+    linked: tuple[str, ...]
+    has_lines: bool
+
+
+class Wrote(NamedTuple):
+    """How many lines of a path were written on a day by `writer`, in the session of the call where it was an agent's."""
+
+    day: str
+    path: str
+    writer: str
+    session: str | None
+    agent: str | None
+    number: int
+
+
+def count_entries(index: LogIndex, span: Span) -> Iterator[Done]:
+    """Yield how many entries there are, by day, session, kind, agent and outcome."""
+    marks = ", ".join(f"'{kind}'" for kind in _KINDS)
+    sql = f"""
+        SELECT substr(at, 1, 10), session, kind, CASE actor_type WHEN 'agent' THEN actor_name END, outcome, decision, count(*)
+        FROM entries WHERE kind IN ({marks}) AND at >= :since AND substr(at, 1, :length) <= :until
+        GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1"""
+    return (Done(*row) for row in index.db.conn.execute(sql, span.values()))
+
+
+def list_commits(index: LogIndex, span: Span) -> Iterator[Committed]:
+    """Yield each commit once, in the order of their entries."""
+    sql = f"""
+        SELECT kept.oid, min(substr(kept.at, 1, 10)), max(kept.session), json_group_array(DISTINCT call.session),
+            EXISTS (SELECT 1 FROM lines WHERE lines.seq = kept.seq)
+        FROM ({_KEPT}) AS kept
+        LEFT JOIN commit_calls AS link ON link.seq = kept.seq LEFT JOIN entries AS call ON call.seq = link.call_seq
+        GROUP BY kept.oid ORDER BY min(kept.seq)"""
+    for oid, day, session, linked, has_lines in index.db.conn.execute(sql, span.values()):
+        yield Committed(oid, day, session, tuple(name for name in json.loads(linked) if name is not None), bool(has_lines))
+
+
+def count_lines(index: LogIndex, span: Span) -> Iterator[Wrote]:
+    """Yield how many lines were written, by day, path, writer, session and agent."""
+    sql = f"""
+        SELECT substr(kept.at, 1, 10), lines.path, lines.writer, call.session, call.actor_name, sum(lines.count)
+        FROM ({_KEPT}) AS kept JOIN lines ON lines.seq = kept.seq LEFT JOIN entries AS call ON call.seq = lines.call_seq
+        GROUP BY 1, 2, 3, 4, 5 ORDER BY 1"""
+    return (Wrote(*row) for row in index.db.conn.execute(sql, span.values()))
+
+
+def count_path_commits(index: LogIndex, span: Span) -> Iterator[tuple[str, int]]:
+    """Yield each path with the number of commits that list it."""
+    sql = f"""
+        SELECT paths.path, count(DISTINCT kept.oid) FROM ({_KEPT}) AS kept JOIN paths ON paths.seq = kept.seq GROUP BY 1"""
+    yield from index.db.conn.execute(sql, span.values())

@@ -1,0 +1,39 @@
+"""Who a session's person is, as its `session.started` says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ledger.trace.logs import Log
+from ledger.trace.model import Who
+
+
+def principal_of(log: Log, session: str) -> Who | None:
+    """Return who asked in a session, from the newest record of it that says so; None where none does, or the text is not here."""
+    for entry in log.entries(log.index.newest(session, "session.started", 2**62)):
+        said = _parse(log.words(entry, "principal"))
+        if said is not None:
+            basis = entry.body.get("basis")
+            observed = not isinstance(basis, dict) or basis.get("principal", "observed") == "observed"
+            account = _text(said.get("os_user"))
+            return {
+                "principal": _text(said.get("git_email")) or account,
+                "name": _text(said.get("git_name")) or account,
+                "basis": "observed" if observed else "asserted",
+            }
+    return None
+
+
+def _parse(text: Any) -> dict[str, Any] | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
