@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "Where this repository's ledger stands.",
     "doctor": "What is wired, what is not, and what each agent can prove here.",
     "verify": "Check the chain, the signatures and the links to commits.",
+    "link": "Tie commits that a forge made to the recorded ones they were made of.",
     "trace": "Who asked, what ran, what changed: of a commit, a line, a session or a range.",
     "blame": "Of each line of a file: its commit, the call that wrote it, and who asked.",
     "stats": "How much was asked, run and written: by agent, person, path and over time.",

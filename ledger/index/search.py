@@ -108,6 +108,18 @@ class LogIndex:
         """Say whether a `commit.recorded` lists this path, as `rows.path_key` spells it."""
         return self.db.conn.execute("SELECT 1 FROM paths WHERE path = ? LIMIT 1", (path,)).fetchone() is not None
 
+    def rewrites_to(self, new: str) -> list[tuple[int, str]]:
+        """Return (seq of the `commit.rewritten`, old id) of what says that `new` was made of old commits, in order."""
+        sql = "SELECT seq, old FROM rewrites WHERE new = ? ORDER BY seq, old"
+        return [(row[0], row[1]) for row in self.db.conn.execute(sql, (new,))]
+
+    def commits_of_path(self, path: str, limit: int) -> list[int]:
+        """Return the seqs of the `commit.recorded` entries that list `path` (as `path_key` spells it), the newest first."""
+        sql = """
+            SELECT path.seq FROM paths AS path JOIN commits AS made ON made.seq = path.seq
+            WHERE path.path = ? ORDER BY path.seq DESC LIMIT ?"""
+        return list(self._seqs(sql, (path, limit)))
+
     def commit_before(self, session: str, before: int) -> int:
         """Return the seq of the last `commit.recorded` before `before` made in or linked to `session`, or -1."""
         sql = """

@@ -26,9 +26,10 @@ from ledger.trace.answers import (
 )
 from ledger.trace.logs import Log, Logs
 from ledger.trace.match import Match, match_commit
-from ledger.trace.model import Changed, Commit, LinkedLines, Trace
+from ledger.trace.model import Changed, Commit, LinkedLines, MatchedBy, Trace
 from ledger.trace.people import describe_commit
-from ledger.trace.window import Window, find_windows, linked_paths
+from ledger.trace.recorded import listed_paths
+from ledger.trace.window import Window, find_windows
 
 _LINKS = ("none", "inferred", "partial", "exact")
 
@@ -58,7 +59,7 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
         unknown.say(sentence)
     trace: Trace = {
         "commit": _build_commit(repo, facts),
-        "match": {"rung": match.rung, "recorded_oid": match.recorded[0].oid if match.recorded else None},
+        "match": _build_match(match),
         "verdict": verdict,
         "asked": [item for window in windows for item in build_asked(window, unknown)],
         "planned": [item for window in windows for item in build_planned(window, unknown)],
@@ -82,6 +83,20 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
 # The commit itself
 
 
+def _build_match(match: Match) -> MatchedBy:
+    """Return how the commit was found. Of an ambiguous match no recorded commit is named as the one."""
+    told: MatchedBy = {
+        "rung": match.rung,
+        "recorded_oid": match.recorded[0].oid if match.recorded and not match.is_ambiguous else None,
+        "confidence": match.confidence,
+    }
+    if match.is_ambiguous:
+        told["candidates"] = [{"oid": item.oid, "entry": item.log.ref(item.entry.seq)} for item in match.recorded]
+    if match.linked_by is not None:
+        told["linked_by"] = match.linked_by
+    return told
+
+
 def _build_commit(repo: GitDir, facts: CommitFacts) -> Commit:
     return describe_commit(facts.oid, run_git(["cat-file", "commit", facts.oid], cwd=repo.git_dir))
 
@@ -98,7 +113,7 @@ def _build_changed(repo: GitDir, facts: CommitFacts, match: Match, unknown: Unkn
     counts = _count_lines(repo, facts)
     if _is_border(repo, facts):
         unknown.say("The history is shallow here and ends at this commit, so what it changed is as its record says.")
-        paths = [_recorded_change(path) for item in match.recorded[:1] for path in linked_paths(item)]
+        paths = [_recorded_change(path) for item in match.recorded[:1] for path in listed_paths(item)]
         counts = {}
     links = _Links(match)
     changed: list[Changed] = []
@@ -123,10 +138,10 @@ class _Links:
     """What the recorded commits say of paths. A later one wins, and a link holds only for the blob that it was made for."""
 
     def __init__(self, match: Match) -> None:
-        self.exact = match.rung == "exact"
+        self.ambiguous = match.is_ambiguous
         self.by_path: dict[str, list[tuple[Log, dict[str, Any]]]] = {}
         for item in match.recorded:
-            for path in linked_paths(item):
+            for path in listed_paths(item):
                 self.by_path.setdefault(path_key(path.get("path")), []).append((item.log, path))
 
     def of(self, change: PathChange) -> tuple[str, list[str], list[LinkedLines]]:
@@ -139,6 +154,8 @@ class _Links:
             same = path.get("blob") == change.blob
             if not same and link == "exact":
                 link = "partial"  # the call left something else than what is in this commit
+            if self.ambiguous and link in ("exact", "partial"):
+                link = "inferred"  # which of the candidates it is, is not known
             found = [log.ref(seq) for seq in _seqs(path.get("calls"))]
             calls.update(dict.fromkeys(found))
             if _LINKS.index(link) > _LINKS.index(best[0]):

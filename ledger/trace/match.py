@@ -1,13 +1,16 @@
-"""The ladder: how a commit is found in the logs, from its very id down to its tree. The rung that held is part of the answer.
+"""The ladder: how a commit is found in the logs, from its very id down to its blobs. The rung that held is part of the answer.
 
-    exact        a commit.recorded names this id
-    rewrite-map  a commit.rewritten says that a recorded commit became this one
-    trailer      a `Ledger-Entry` line in the message names an entry here, and a commit.recorded after it bears that line
-    patch-id     a recorded commit makes the same change
-    tree         a recorded commit left the same tree
+    exact           a commit.recorded names this id
+    rewrite-map     a commit.rewritten, as git told it, says that a recorded commit became this one
+    trailer         a `Ledger-Entry` line in the message names an entry here, and a commit.recorded after it bears that line
+    patch-id        a recorded commit makes the same change
+    range-patch-id  the commits from the merge base up to a recorded one make the same change together: a forge's squash
+    tree            a recorded commit left the same tree
+    blobs           recorded commits left the same files at the same paths
 
 Below the first two, somebody may have arranged the likeness (anyone can copy a trailer), so the answer says what it rests on. Where
-commits were rewritten, each recorded predecessor counts: the commit holds what all of them changed.
+commits were rewritten, each recorded predecessor counts: the commit holds what all of them changed. Where several recorded commits
+fit equally well, the match is ambiguous: all of them are candidates, and none is chosen.
 """
 
 from __future__ import annotations
@@ -17,88 +20,120 @@ from typing import NamedTuple
 from ledger.core.entry import Entry
 from ledger.core.trailer import Head, find_trailers, format_head
 from ledger.repo.commits import CommitFacts
-from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
-from ledger.trace.logs import Log, Logs
+from ledger.trace import likeness
+from ledger.trace.logs import Logs
+from ledger.trace.recorded import Recorded, commit_parts, distinct, find_recorded, is_first_part
 
+__all__ = ["RUNGS", "Match", "Recorded", "commit_parts", "match_commit"]
+
+RUNGS = ("exact", "rewrite-map", "trailer", "patch-id", "range-patch-id", "tree", "blobs", "none")
+# What each rung is worth where it is not ambiguous: `certain` is as much as the log's verdict, `strong` is equal content, `weak` is
+# what anybody could have written or what the end says of the way.
+CONFIDENCE = {
+    "exact": "certain",
+    "rewrite-map": "certain",
+    "trailer": "weak",
+    "patch-id": "strong",
+    "range-patch-id": "strong",
+    "tree": "weak",
+    "blobs": "weak",
+    "none": "none",
+}
+MAX_CANDIDATES = 20  # that an ambiguous answer lists
 _MAX_REWRITES = 10_000
 
 
-class Recorded(NamedTuple):
-    """One `commit.recorded` that counts: its log, and its entry (the first part, where it goes on over several)."""
-
-    log: Log
-    entry: Entry
-
-    @property
-    def oid(self) -> str:
-        """The id under which the commit was recorded."""
-        return str(self.entry.body.get("oid"))
-
-
 class Match(NamedTuple):
-    """The rung that held, the recorded commits with the closest first, and what a reader must know about it."""
+    """The rung that held, the recorded commits with the closest first, and what a reader must know about it.
+
+    `confidence` is `certain`, `strong`, `weak`, `ambiguous` or `none`. Of an ambiguous match `recorded` are the candidates: which
+    of them it is, is not known. `linked_by` names the entry in which `ledger link` wrote the match down, where it rests on that.
+    """
 
     rung: str
     recorded: tuple[Recorded, ...]
     notes: tuple[str, ...]
+    confidence: str = "certain"
+    linked_by: str | None = None
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether several recorded commits fit equally well."""
+        return self.confidence == "ambiguous"
+
+
+class _Older(NamedTuple):
+    """A recorded predecessor: `rung` is `rewrite-map`, or that of the weakest link on the way, which `entry` wrote down."""
+
+    recorded: Recorded
+    rung: str
+    entry: str | None
+    claimed: bool
 
 
 def match_commit(repo: GitDir, logs: Logs, facts: CommitFacts) -> Match:
     """Find the commit of `facts` in `logs`."""
     notes: list[str] = []
-    exact = _by(logs, "oid", facts.oid)
-    older = _rewritten(logs, facts.oid)
+    exact = find_recorded(logs, "oid", facts.oid)
+    older = _find_older(logs, facts.oid)
+    told = [item.recorded for item in older if item.rung == "rewrite-map"]
     if exact:
         closest = _choose(exact, facts, "This commit was recorded more than once", notes)
-        return Match("exact", (closest, *older), tuple(notes))
+        return Match("exact", (closest, *told), tuple(notes))
+    if told:
+        notes.append("The commit itself was not recorded; those it was rewritten from were.")
+        claimed = any(item.claimed for item in older)
+        if claimed:
+            notes.append("Which commit became which is what a hook left in the spool: claimed, not observed.")
+        return Match("rewrite-map", tuple(told), tuple(notes), "strong" if claimed else "certain")
     if older:
-        return Match("rewrite-map", tuple(older), ("The commit itself was not recorded; those it was rewritten from were.",))
-    borne = _by_trailer(logs, facts, notes)
+        return _linked(older)
+    return _climb(repo, logs, facts, notes)
+
+
+def _climb(repo: GitDir, logs: Logs, facts: CommitFacts, notes: list[str]) -> Match:
+    borne, sure = _by_trailer(repo, logs, facts, notes)
     if borne:
         notes.append("The match rests on a Ledger-Entry line in the message, which anybody can copy.")
-        return Match("trailer", tuple(borne), tuple(notes))
-    alike = _by(logs, "patch_id", facts.patch_id) if facts.patch_id else []
-    if alike:
-        closest = _choose(alike, facts, "More than one recorded commit makes this change", notes)
-        notes.append(f"The match rests on equal changes: {closest.oid} was recorded, this commit was not.")
-        return Match("patch-id", (closest, *_rewritten(logs, closest.oid)), tuple(notes))
-    same = _by(logs, "tree", facts.tree) if _changes_tree(repo, facts) else []
-    if same:
-        closest = _choose(same, facts, "More than one recorded commit left this tree", notes)
-        notes.append(f"The match rests on equal trees: {closest.oid} was recorded, this commit was not.")
-        return Match("tree", (closest, *_rewritten(logs, closest.oid)), tuple(notes))
+        return Match("trailer", tuple(borne), tuple(notes), "strong" if sure else "weak")
+    searches = (
+        ("patch-id", likeness.same_patch, "makes this change", "equal changes"),
+        ("range-patch-id", likeness.same_range, "ends a range that makes this change", "the equal change of a range of commits"),
+        ("tree", likeness.same_tree, "left this tree", "equal trees"),
+        ("blobs", likeness.same_blobs, "left these files", "equal files at equal paths"),
+    )
+    for rung, search, what, on in searches:
+        found = search(repo, logs, facts)
+        if found.candidates:
+            return _settle(rung, found, facts, what, on, [*notes, *found.notes])
     notes.append("No log on this machine recorded this commit.")
-    return Match("none", (), tuple(notes))
+    return Match("none", (), tuple(notes), "none")
 
 
-def commit_parts(recorded: Recorded) -> list[Entry]:
-    """Return the entry and, where the commit goes on over several (`body.part`), those that follow."""
-    part = recorded.entry.body.get("part")
-    if not (isinstance(part, list) and len(part) == 2 and isinstance(part[1], int)):
-        return [recorded.entry]
-    log, oid = recorded.log, recorded.oid
-    last = recorded.entry.seq + part[1]
-    return [entry for entry in log.entries(log.index.commits("oid", oid)) if recorded.entry.seq <= entry.seq < last]
+def _settle(rung: str, found: likeness.Likeness, facts: CommitFacts, what: str, on: str, notes: list[str]) -> Match:
+    """Return the match of what one rung found: one commit with those it stands for, or the candidates."""
+    together = found.candidates
+    if len({item.oid for item in together}) > 1:
+        listed = ", ".join(f"{item.oid[:12]} ({item.log.ref(item.entry.seq)})" for item in together[:MAX_CANDIDATES])
+        more = "" if len(together) <= MAX_CANDIDATES else f" and {len(together) - MAX_CANDIDATES} more"
+        notes.append(f"More than one recorded commit {what}, so the match is ambiguous: {listed}{more}.")
+        return Match(rung, tuple(together[:MAX_CANDIDATES]), tuple(notes), "ambiguous")
+    closest = _choose(together, facts, f"More than one recorded commit {what}", notes)
+    notes.append(f"The match rests on {on}: {closest.oid} was recorded, this commit was not.")
+    return Match(rung, tuple(distinct([closest, *found.others])), tuple(notes), CONFIDENCE[rung])
 
 
-def _by(logs: Logs, column: str, value: str) -> list[Recorded]:
-    """Return the recorded commits whose `column` is `value`, those of this clone's log first; re-read, not from the index."""
-    found = []
-    for log in logs.related():
-        for entry in log.entries(log.index.commits(column, value), "commit.recorded"):
-            if entry.body.get(column) == value and _is_first_part(entry):
-                found.append(Recorded(log, entry))
-    return found
-
-
-def _is_first_part(entry: Entry) -> bool:
-    part = entry.body.get("part")
-    return not isinstance(part, list) or part[:1] == [1]
+def _linked(older: list[_Older]) -> Match:
+    """Return the match that `ledger link` wrote down; it is worth what its rung is, whoever wrote it down."""
+    rung = max((item.rung for item in older), key=RUNGS.index)
+    entry = next((item.entry for item in older if item.entry), None)
+    note = f"The commit itself was not recorded; {entry} says that `ledger link` matched it by its {rung}."
+    return Match(rung, tuple(distinct([item.recorded for item in older])), (note,), CONFIDENCE[rung], entry)
 
 
 def _choose(found: list[Recorded], facts: CommitFacts, what: str, notes: list[str]) -> Recorded:
-    """Return the best of several: the same change, then made in a session, then this clone's log, then the newest."""
+    """Return the best of several records: of the same change, then made in a session, then of this clone's log, then the newest."""
     ranked = sorted(
         enumerate(found),
         key=lambda item: (
@@ -115,22 +150,57 @@ def _choose(found: list[Recorded], facts: CommitFacts, what: str, notes: list[st
     return best
 
 
-def _rewritten(logs: Logs, oid: str) -> list[Recorded]:
-    """Return the recorded commits that became `oid`, by whatever number of rewrites, the latest first."""
-    seen, waiting, found = {oid}, [oid], []
+# The rewrite map
+
+
+def _find_older(logs: Logs, oid: str) -> list[_Older]:
+    """Return the recorded commits that became `oid`, by whatever number of rewrites, the latest first.
+
+    What git told counts before what `ledger link` found; the index only says where to look, each step is read from its record.
+    """
+    seen, found = {oid}, []
+    waiting: list[tuple[str, str, str | None, bool]] = [(oid, "rewrite-map", None, False)]
     while waiting and len(seen) < _MAX_REWRITES:
-        new = waiting.pop(0)
-        for log in logs.related():
-            for old in log.index.old_commits(new):
-                if old in seen:
-                    continue
-                seen.add(old)
-                waiting.append(old)
-                found.extend(_by(logs, "oid", old)[:1])
+        new, rung, entry, claimed = waiting.pop(0)
+        for old, step, by, said in sorted(_steps_to(logs, new), key=lambda item: item[1] != "rewrite-map"):
+            if old in seen:
+                continue
+            seen.add(old)
+            weakest = max(rung, step, key=RUNGS.index)
+            waiting.append((old, weakest, entry or by, claimed or said))
+            found += [_Older(item, weakest, entry or by, claimed or said) for item in find_recorded(logs, "oid", old)[:1]]
     return found
 
 
-def _by_trailer(logs: Logs, facts: CommitFacts, notes: list[str]) -> list[Recorded]:
+def _steps_to(logs: Logs, new: str) -> list[tuple[str, str, str | None, bool]]:
+    """Return (old, rung, linking entry, claimed) of each step that some entry says led to `new`."""
+    steps: list[tuple[str, str, str | None, bool]] = []
+    for log in logs.related():
+        for seq, old in log.index.rewrites_to(new):
+            for entry in log.entries([seq], "commit.rewritten"):
+                item = next((item for item in _rewrites(entry) if item.get("old") == old and item.get("new") == new), None)
+                if item is None:
+                    continue
+                if entry.body.get("how") == "link":
+                    rung = str(item.get("rung"))
+                    steps.append((old, rung if rung in RUNGS[2:-1] else "blobs", log.ref(seq), False))
+                else:
+                    basis = entry.body.get("basis")
+                    claimed = isinstance(basis, dict) and basis.get("rewrites") == "claimed"
+                    steps.append((old, "rewrite-map", None, claimed))
+    return steps
+
+
+def _rewrites(entry: Entry) -> list[dict[str, object]]:
+    found = entry.body.get("rewrites")
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+# Lines in the message
+
+
+def _by_trailer(repo: GitDir, logs: Logs, facts: CommitFacts, notes: list[str]) -> tuple[list[Recorded], bool]:
+    """Return the commits that the message's lines lead to, and whether each of them is borne out by content that is in this one."""
     found: list[Recorded] = []
     for line, head in dict(find_trailers(facts.message.decode("utf-8", "replace"))).items():
         if head is None:
@@ -141,17 +211,21 @@ def _by_trailer(logs: Logs, facts: CommitFacts, notes: list[str]) -> list[Record
         elif not log.has(head):
             notes.append(f"A line of its message names {log.ref(head.seq)} with a hash that is not that entry's.")
         else:
-            found.extend(_bearing(log, line, head, facts, notes))
-    return _distinct(found)
+            found.extend(_bearing(logs, line, head, facts, notes))
+    found = distinct(found)
+    return found, bool(found) and all(likeness.shares_content(item, facts) for item in found)
 
 
-def _bearing(log: Log, line: str, head: Head, facts: CommitFacts, notes: list[str]) -> list[Recorded]:
+def _bearing(logs: Logs, line: str, head: Head, facts: CommitFacts, notes: list[str]) -> list[Recorded]:
     """Return the commit that was recorded after `head` with this very line: the line itself only says where the log was."""
+    log = logs.named(head.log)
+    assert log is not None
     later = log.index.of_kind("commit.recorded", after=head.seq)
-    bearing = [Recorded(log, entry) for entry in log.entries(later) if line in _lines(entry) and _is_first_part(entry)]
+    bearing = [Recorded(log, entry) for entry in log.entries(later) if line in _lines(entry) and is_first_part(entry)]
     if not bearing:
         notes.append(f"A line of its message says the log was at {format_head(head)[:49]}…; no commit recorded since bears it.")
         return []
+    bearing = likeness.drop_rewritten(logs, bearing)  # an amend keeps the line
     return [_choose(bearing, facts, "More than one recorded commit bears the line", notes)]
 
 
@@ -160,18 +234,3 @@ def _lines(entry: Entry) -> list[str]:
     if not isinstance(trailers, list):
         return []
     return [item["line"] for item in trailers if isinstance(item, dict) and isinstance(item.get("line"), str)]
-
-
-def _distinct(found: list[Recorded]) -> list[Recorded]:
-    seen: dict[tuple[str, int], Recorded] = {}
-    for item in found:
-        seen.setdefault((item.log.name, item.entry.seq), item)
-    return list(seen.values())
-
-
-def _changes_tree(repo: GitDir, facts: CommitFacts) -> bool:
-    """Say whether the commit's tree is its own: an empty commit has its parent's, which says nothing about it."""
-    if not facts.parents:
-        return True
-    before = run_git(["rev-parse", "--verify", "--quiet", f"{facts.parents[0]}^{{tree}}"], cwd=repo.git_dir, check=False)
-    return before.decode("ascii", "replace").strip() != facts.tree

@@ -37,11 +37,25 @@ class Commit(TypedDict):
     subject: str
 
 
+class Candidate(TypedDict):
+    """One of several recorded commits that fit equally well."""
+
+    oid: str
+    entry: str
+
+
 class MatchedBy(TypedDict):
-    """How the commit was found in a log: `rung` of the ladder, and the id under which it was recorded."""
+    """How the commit was found in a log: `rung` of the ladder, and the id under which it was recorded.
+
+    `confidence` is `certain`, `strong`, `weak`, `ambiguous` (then `candidates` are named, and no id) or `none`. `linked_by` is the
+    entry in which `ledger link` wrote the match down, where it rests on that.
+    """
 
     rung: str
     recorded_oid: str | None
+    confidence: str
+    candidates: NotRequired[list[Candidate]]
+    linked_by: NotRequired[str]
 
 
 class Who(TypedDict):

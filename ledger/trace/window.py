@@ -10,11 +10,11 @@ prompt and plan before the commit belong too, even if they are older than the wi
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ledger.core.entry import Entry
 from ledger.trace.logs import Log
-from ledger.trace.match import Recorded, commit_parts
+from ledger.trace.recorded import Recorded, listed_paths
 
 _PERSISTENT = ("prompt.submitted", "plan.updated", "boundary.declared")
 _OF_CALLS = ("approval.requested", "approval.decided", "network.decided", "boundary.hit", "tool.finished", "message.sent")
@@ -66,18 +66,9 @@ def concerned_sessions(item: Recorded) -> list[str]:
     return list(found)
 
 
-def linked_paths(item: Recorded) -> list[dict[str, Any]]:
-    """Return the paths that a recorded commit lists, over all its parts."""
-    found = []
-    for part in commit_parts(item):
-        paths = part.body.get("paths")
-        found += [path for path in paths if isinstance(path, dict)] if isinstance(paths, list) else []
-    return found
-
-
 def _linked_calls(item: Recorded) -> list[int]:
     seqs: dict[int, None] = {}
-    for path in linked_paths(item):
+    for path in listed_paths(item):
         calls = path.get("calls")
         for seq in calls if isinstance(calls, list) else []:
             if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < item.entry.seq:

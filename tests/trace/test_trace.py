@@ -50,7 +50,7 @@ def test_all_eight_answers_are_in_the_json(sandbox):
     ref = f"{story.log.name}/"
     assert found["commit"]["oid"] == oid and found["commit"]["subject"] == "Fix add()"
     assert found["commit"]["author"] == "Ada Example <ada@example.invalid>"
-    assert found["match"] == {"rung": "exact", "recorded_oid": oid}
+    assert found["match"] == {"rung": "exact", "recorded_oid": oid, "confidence": "certain"}
     assert found["verdict"] == "consistent"
     (asked,) = found["asked"]
     who = {"principal": "ada@example.invalid", "name": "Ada Example", "basis": "asserted", "account": None, "ci": None}
@@ -168,7 +168,7 @@ def test_an_amended_commit_has_the_calls_of_both(sandbox):
     story.finish(git, "Bash")
     story.write()
     found = trace(story)
-    assert found["match"] == {"rung": "exact", "recorded_oid": new}
+    assert found["match"] == {"rung": "exact", "recorded_oid": new, "confidence": "certain"}
     assert [call["command"] for call in found["ran"]][-2:] == ["git commit -m one", "git commit --amend"]
     assert {path["path"]: path["link"] for path in found["changed"]} == {"one.py": "exact", "two.py": "none"}
 
@@ -187,7 +187,7 @@ def test_a_rebased_commit_is_found_by_the_rewrite_map(sandbox):
     story.log.append("commit.rewritten", {"how": "rebase", "rewrites": circle}, source="git")
     story.write()
     found = trace(story)
-    assert found["match"] == {"rung": "rewrite-map", "recorded_oid": old}
+    assert found["match"] == {"rung": "rewrite-map", "recorded_oid": old, "confidence": "certain"}
     assert [path["link"] for path in found["changed"]] == ["exact"]
     assert found["asked"][0]["prompt"] == "go"
 
@@ -221,7 +221,7 @@ def test_a_trailer_alone_is_no_match(sandbox):
     sandbox.commit(story.repo, f"x\n\n{lines}", {"x": "1"})
     story.write()
     found = trace(story)
-    assert found["match"] == {"rung": "none", "recorded_oid": None}
+    assert found["match"] == {"rung": "none", "recorded_oid": None, "confidence": "none"}
     assert says(found, "no commit recorded since bears it")
     assert says(found, "with a hash that is not that entry's")
     assert says(found, f"names the log {'a' * 32}, which is not on this machine")
@@ -238,7 +238,7 @@ def test_an_equal_change_is_found_by_its_patch_id_and_ambiguity_is_said(sandbox)
     sandbox.git("cherry-pick", first, cwd=story.repo)
     story.write()
     found = trace(story)
-    assert found["match"] == {"rung": "patch-id", "recorded_oid": first}
+    assert found["match"] == {"rung": "patch-id", "recorded_oid": first, "confidence": "strong"}
     assert says(found, "equal changes") and not says(found, "ambiguous")
     story.record(first)
     story.write()
@@ -246,20 +246,86 @@ def test_an_equal_change_is_found_by_its_patch_id_and_ambiguity_is_said(sandbox)
 
 
 def test_an_equal_tree_is_found_but_an_empty_commit_is_not_its_parent(sandbox):
-    """A squash of two commits leaves the last one's tree; an empty commit has its parent's and says nothing."""
+    """A history begun anew has the last one's tree; an empty commit has its parent's and says nothing."""
     story = Story(sandbox)
     story.start()
     story.ask("go")
     committed(story, "one", "one.py", trailer=False)
     last = committed(story, "two", "two.py", trailer=False)
-    sandbox.git("reset", "-q", "--soft", story.root, cwd=story.repo)
-    sandbox.git("commit", "-q", "-m", "squashed by hand", cwd=story.repo)
+    sandbox.git("checkout", "-q", "--orphan", "anew", cwd=story.repo)
+    sandbox.git("commit", "-q", "-m", "begun anew", cwd=story.repo)
     sandbox.git("commit", "-q", "--allow-empty", "-m", "empty", cwd=story.repo)
     story.write()
     assert trace(story)["match"]["rung"] == "none"
     found = trace(story, "HEAD~1")
-    assert found["match"] == {"rung": "tree", "recorded_oid": last}
-    assert {path["path"]: path["link"] for path in found["changed"]} == {"one.py": "none", "two.py": "exact"}
+    assert found["match"] == {"rung": "tree", "recorded_oid": last, "confidence": "weak"}
+    assert {path["path"]: path["link"] for path in found["changed"]} == {"README": "none", "one.py": "none", "two.py": "exact"}
+
+
+def test_a_squash_by_hand_is_the_change_of_its_range(sandbox):
+    """What the branch changed since the merge base is what the squash changes, though no message says so: all of it counts."""
+    story = Story(sandbox)
+    story.start()
+    story.ask("go")
+    first = committed(story, "one", "one.py", trailer=False)
+    last = committed(story, "two", "two.py", trailer=False)
+    sandbox.git("branch", "topic", cwd=story.repo)
+    sandbox.git("reset", "-q", "--hard", story.root, cwd=story.repo)
+    sandbox.commit(story.repo, "elsewhere", {"other": "1"})
+    sandbox.git("merge", "-q", "--squash", "topic", cwd=story.repo)
+    sandbox.git("commit", "-q", "-m", "squashed by hand", cwd=story.repo)
+    story.write()
+    found = trace(story)
+    assert found["match"] == {"rung": "range-patch-id", "recorded_oid": last, "confidence": "strong"}
+    assert {path["path"]: path["link"] for path in found["changed"]} == {"one.py": "exact", "two.py": "exact"}
+    assert [call["command"] for call in found["ran"]][1::2] == ["git commit -m one", "git commit -m two"]
+    assert first != last
+
+
+def test_two_commits_that_fit_alike_are_candidates_and_none_is_chosen(sandbox):
+    """Two people make the same change; a third commit that makes it may be either's, so no id is named and no link is `exact`."""
+    story = Story(sandbox)
+    story.start()
+    story.ask("go")
+    made = []
+    for number in (1, 2):
+        sandbox.git("checkout", "-q", "-b", f"side{number}", story.root, cwd=story.repo)
+        sandbox.commit(story.repo, "base", {f"other{number}": "1"})
+        made.append(committed(story, "one", "one.py", trailer=False))
+    sandbox.git("checkout", "-q", "-b", "third", story.root, cwd=story.repo)
+    sandbox.commit(story.repo, "base", {"other3": "1"})
+    sandbox.git("cherry-pick", made[0], cwd=story.repo)
+    story.write()
+    found = trace(story)
+    assert (found["match"]["rung"], found["match"]["recorded_oid"]) == ("patch-id", None)
+    assert found["match"]["confidence"] == "ambiguous"
+    assert sorted(item["oid"] for item in found["match"]["candidates"]) == sorted(made)
+    assert [path["link"] for path in found["changed"]] == ["inferred"] and says(found, "ambiguous")
+    sandbox.git("commit", "-q", "--amend", "-m", f"one\n\n(cherry picked from commit {made[0]})", cwd=story.repo)
+    found = trace(story)
+    assert found["match"] == {"rung": "patch-id", "recorded_oid": made[0], "confidence": "strong"}
+
+
+def test_files_that_recorded_commits_left_are_the_last_rung(sandbox):
+    """Where neither change nor tree is equal, files at their paths may be; going back to what was there before is no match."""
+    story = Story(sandbox)
+    story.start()
+    story.ask("go")
+    kept = committed(story, "one", "one.py", trailer=False)
+    sandbox.git("checkout", "-q", "--orphan", "anew", cwd=story.repo)
+    (story.repo / "more").write_text("mine\n")
+    sandbox.git("add", "-A", cwd=story.repo)
+    sandbox.git("commit", "-q", "-m", "with more", cwd=story.repo)
+    sandbox.commit(story.repo, "change", {"one.py": "changed\n"})
+    sandbox.git("branch", "-f", "side", cwd=story.repo)
+    sandbox.git("checkout", "-q", "main", cwd=story.repo)
+    sandbox.commit(story.repo, "change", {"one.py": "changed\n"})
+    sandbox.commit(story.repo, "and back", {"one.py": "one\n"})
+    story.write()
+    found = trace(story, "side~1")
+    assert found["match"] == {"rung": "blobs", "recorded_oid": kept, "confidence": "weak"}
+    assert says(found, "1 of the 3 files")
+    assert trace(story)["match"]["rung"] == "none"
 
 
 def test_an_unrecorded_commit_gets_an_honest_answer(sandbox):
@@ -268,7 +334,7 @@ def test_an_unrecorded_commit_gets_an_honest_answer(sandbox):
     sandbox.commit(story.repo, "by hand", {"x": "1\n2\n"})
     story.write()
     found = trace(story)
-    assert found["match"] == {"rung": "none", "recorded_oid": None}
+    assert found["match"] == {"rung": "none", "recorded_oid": None, "confidence": "none"}
     assert [found[name] for name in ("asked", "planned", "ran", "approvals", "network", "boundary")] == [[]] * 6
     assert [(path["path"], path["added"], path["link"]) for path in found["changed"]] == [("x", 2, "none")]
     assert says(found, "No log on this machine recorded this commit")

@@ -23,7 +23,9 @@ _RUNGS = {
     "rewrite-map": ("the ", ""),
     "trailer": ("a ", ""),
     "patch-id": ("an equal ", ""),
+    "range-patch-id": ("an equal ", ""),
     "tree": ("an equal ", ""),
+    "blobs": ("equal ", ""),
 }
 _MOST = 100  # of a kind that a page shows
 _REF = 7  # the width of `#12345`; a longer name of an entry goes on below
@@ -117,6 +119,8 @@ def _headline(trace: Mapping[str, Any], view: _View) -> RenderableType:
     else:
         before, after = _RUNGS.get(match["rung"], ("", ""))
         verdict.append_text(Text.assemble("commit found by ", before, graded(match["rung"]), after))
+    if match["confidence"] == "ambiguous":
+        verdict.append(f", ambiguous: {len(match['candidates'])} recorded commits fit equally well", style="yellow")
     if match["recorded_oid"] not in (None, commit["oid"]):
         verdict.append(f" as {safe(match['recorded_oid'][:12])}")
     lines = [subject, author, verdict]

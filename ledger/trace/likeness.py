@@ -1,0 +1,222 @@
+"""The lower rungs of the ladder: recorded commits that are like one that was not recorded, in change, tree or files.
+
+Each search returns every recorded commit that fits. What facts rule out is left out: a commit that was rewritten into another of
+the candidates; and one that does not have the very tree, or is not named in the message, where another does or is. A commit that
+this one descends from cannot have become it, so an equal tree or equal files mean no more than that it was gone back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ledger.core.entry import Entry
+from ledger.core.text import format_path
+from ledger.index.rows import path_key
+from ledger.repo.commits import CommitFacts
+from ledger.repo.git import run_git
+from ledger.repo.gitdir import GitDir
+from ledger.repo.ranges import are_here, changed_between, is_ancestor, list_commits, merge_base, patch_id_between
+from ledger.trace.logs import Log, Logs
+from ledger.trace.recorded import Recorded, distinct, find_recorded, is_first_part, listed_paths
+
+_MAX_HEADS = 48  # recorded commits whose ranges are looked at: each costs three children
+_MAX_PER_PATH = 40
+_MAX_PATHS = 400
+_MAX_STEPS = 1000
+EMPTY_BLOBS = frozenset(
+    {"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"}
+)
+
+
+class Likeness(NamedTuple):
+    """The recorded commits that fit, of which there is one unless the match is ambiguous; `others` count beside it."""
+
+    candidates: list[Recorded]
+    others: list[Recorded]
+    notes: tuple[str, ...] = ()
+
+
+_NOTHING = Likeness([], [])
+
+
+def same_patch(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
+    """Find recorded commits that make the same change."""
+    if not facts.patch_id:
+        return _NOTHING
+    found = _narrow(logs, find_recorded(logs, "patch_id", facts.patch_id), facts)
+    return Likeness(found, _predecessors(logs, found))
+
+
+def same_range(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
+    """Find recorded commits H such that the change from the merge base with this commit's parent up to H is this commit's change.
+
+    That is what a forge's squash merge makes of a branch. All recorded commits of the branch count, the last one first.
+    """
+    if not facts.patch_id or len(facts.parents) != 1:
+        return _NOTHING
+    parent = facts.parents[0]
+    heads = _tips_first(_of_paths(logs, facts))[:_MAX_HEADS]
+    here = [head for head, known in zip(heads, are_here(repo, [head.oid for head in heads]), strict=True) if known]
+    wanted = frozenset(change.path for change in facts.paths)
+    found: list[Recorded] = []
+    bases: dict[str, str] = {}
+    for head in here:
+        base = merge_base(repo, parent, head.oid)
+        if base is None or base == head.oid or changed_between(repo, base, head.oid) != wanted:
+            continue
+        if patch_id_between(repo, base, head.oid) == facts.patch_id:
+            found.append(head)
+            bases[head.oid] = base
+    found = _narrow(logs, found, facts)
+    others = [] if len({item.oid for item in found}) != 1 else _of_range(repo, logs, bases[found[0].oid], found[0].oid)
+    return Likeness(found, [*others, *_predecessors(logs, [*found, *others])])
+
+
+def same_tree(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
+    """Find recorded commits that left the same tree, unless it is also the parent's."""
+    found = find_recorded(logs, "tree", facts.tree)
+    if not found or not _changes_tree(repo, facts):
+        return _NOTHING
+    found = _narrow(logs, _not_before(repo, found, facts), facts)
+    return Likeness(found, _predecessors(logs, found))
+
+
+def same_blobs(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
+    """Find recorded commits that left this commit's files at this commit's paths: of each path the newest that did.
+
+    The one that left the most of them is the match, the others count beside it. Empty and removed files say nothing.
+    """
+    left: dict[bytes, list[Recorded]] = {}
+    telling = [change for change in facts.paths if change.blob is not None and change.blob not in EMPTY_BLOBS]
+    for change in telling[:_MAX_PATHS]:
+        key = path_key(format_path(change.path))
+        for item in _of_path(logs, key):
+            if any(path_key(path.get("path")) == key and path.get("blob") == change.blob for path in listed_paths(item)):
+                left.setdefault(change.path, []).append(item)
+    found = set(_names(_not_before(repo, distinct(item for items in left.values() for item in items), facts)))
+    left = {path: [item for item in items if _name(item) in found] for path, items in left.items()}
+    left = {path: drop_rewritten(logs, items) for path, items in left.items() if items}
+    if not left:
+        return _NOTHING
+    counts: dict[tuple[str, int], int] = {}
+    for items in left.values():
+        for item in items:
+            counts[_name(item)] = counts.get(_name(item), 0) + 1
+    most = max(counts.values())
+    everything = distinct(item for items in left.values() for item in items)
+    best = _narrow(logs, [item for item in everything if counts[_name(item)] == most], facts)
+    others = [item for item in everything if item not in best]
+    note = f"{len(left)} of the {len(facts.paths)} files of this commit are as recorded commits left them at these paths."
+    return Likeness(best, [*others, *_predecessors(logs, [*best, *others])], (note,))
+
+
+def shares_content(recorded: Recorded, facts: CommitFacts) -> bool:
+    """Say whether some of what `recorded` changed is in the commit of `facts`: its change, its tree, or a file as it left it."""
+    body = recorded.entry.body
+    if facts.patch_id and body.get("patch_id") == facts.patch_id:
+        return True
+    blobs = {path_key(format_path(change.path)): change.blob for change in facts.paths}
+    return any(
+        path_key(path.get("path")) in blobs and path.get("blob") == blobs[path_key(path.get("path"))]
+        for path in listed_paths(recorded)
+    )
+
+
+def drop_rewritten(logs: Logs, found: list[Recorded]) -> list[Recorded]:
+    """Return `found` without those that were rewritten into another of them: these are one commit and its older forms."""
+    if len({item.oid for item in found}) < 2:
+        return found
+    older = {item.oid: _older_ids(logs, item.oid) for item in found}
+    return [item for item in found if not any(item.oid in ids for oid, ids in older.items() if oid != item.oid)] or found
+
+
+def _narrow(logs: Logs, found: list[Recorded], facts: CommitFacts) -> list[Recorded]:
+    """Leave out what facts rule out; what remains fits equally well."""
+    found = drop_rewritten(logs, distinct(found))
+    message = facts.message.decode("utf-8", "replace")
+    for fits in (lambda item: item.entry.body.get("tree") == facts.tree, lambda item: item.oid in message):
+        if len({item.oid for item in found}) > 1:
+            found = [item for item in found if fits(item)] or found
+    return found
+
+
+def _not_before(repo: GitDir, found: list[Recorded], facts: CommitFacts) -> list[Recorded]:
+    """Return those of `found` that the commit does not descend from."""
+    return [item for item in found if not is_ancestor(repo, item.oid, facts.oid)]
+
+
+def _predecessors(logs: Logs, found: list[Recorded]) -> list[Recorded]:
+    """Return the recorded commits that became those of `found`: a commit holds what all of them changed."""
+    older = dict.fromkeys(oid for item in found[:_MAX_HEADS] for oid in _older_ids(logs, item.oid))
+    return [item for oid in older for item in find_recorded(logs, "oid", oid)[:1]]
+
+
+def _older_ids(logs: Logs, oid: str) -> dict[str, None]:
+    """Return the ids of the commits that became `oid`, as the index has them; they only lead to records that are read."""
+    seen: dict[str, None] = {}
+    waiting = [oid]
+    while waiting and len(seen) < _MAX_STEPS:
+        new = waiting.pop()
+        for log in logs.related():
+            for old in log.index.old_commits(new):
+                if old not in seen and old != oid:
+                    seen[old] = None
+                    waiting.append(old)
+    return seen
+
+
+def _of_paths(logs: Logs, facts: CommitFacts) -> list[Recorded]:
+    """Return the recorded commits that touch one of the commit's paths, the newest first."""
+    found = distinct(item for change in facts.paths[:_MAX_PATHS] for item in _of_path(logs, path_key(format_path(change.path))))
+    return sorted(found, key=lambda item: item.entry.at, reverse=True)
+
+
+def _of_path(logs: Logs, key: str) -> list[Recorded]:
+    found = []
+    for log in logs.related():
+        for entry in log.entries(log.index.commits_of_path(key, _MAX_PER_PATH), "commit.recorded"):
+            first = entry if is_first_part(entry) else _first_part(log, entry)
+            if first is not None:
+                found.append(Recorded(log, first))
+    return distinct(found)
+
+
+def _first_part(log: Log, entry: Entry) -> Entry | None:
+    oid = entry.body.get("oid")
+    if not isinstance(oid, str):
+        return None
+    return next((first for first in log.entries(log.index.commits("oid", oid)) if is_first_part(first)), None)
+
+
+def _of_range(repo: GitDir, logs: Logs, base: str, head: str) -> list[Recorded]:
+    """Return the recorded commits between `base` and `head`, the last first, without `head`."""
+    oids = [oid for oid in reversed(list_commits(repo, [head, f"^{base}"])) if oid != head]
+    return [item for oid in oids[:_MAX_STEPS] for item in find_recorded(logs, "oid", oid)[:1]]
+
+
+def _tips_first(found: list[Recorded]) -> list[Recorded]:
+    """Order commits so that those which no other of them has as a parent come first: a branch is squashed at its end."""
+    parents = {parent for item in found for parent in _parents(item)}
+    return sorted(found, key=lambda item: item.oid in parents)
+
+
+def _parents(item: Recorded) -> list[str]:
+    parents = item.entry.body.get("parents")
+    return [parent for parent in parents if isinstance(parent, str)] if isinstance(parents, list) else []
+
+
+def _name(item: Recorded) -> tuple[str, int]:
+    return item.log.name, item.entry.seq
+
+
+def _names(items: Iterable[Recorded]) -> list[tuple[str, int]]:
+    return [_name(item) for item in items]
+
+
+def _changes_tree(repo: GitDir, facts: CommitFacts) -> bool:
+    """Say whether the commit's tree is its own: an empty commit has its parent's, which says nothing about it."""
+    if not facts.parents:
+        return True
+    before = run_git(["rev-parse", "--verify", "--quiet", f"{facts.parents[0]}^{{tree}}"], cwd=repo.git_dir, check=False)
+    return before.decode("ascii", "replace").strip() != facts.tree
