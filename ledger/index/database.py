@@ -20,7 +20,7 @@ from ledger.core.entry import hash_record
 from ledger.index.rows import Row, build_rows
 from ledger.store.reader import JournalReader
 
-VERSION = 3
+VERSION = 4
 _BATCH = 5_000
 
 _INTEGERS = frozenset({"seq", "cause", "call_seq", "count", "version"})
@@ -28,7 +28,7 @@ _TABLES = {
     "entries": "seq kind at source actor_type actor_name session turn call cause tool mcp_server outcome host decision".split(),
     "commits": ["seq", "oid", "tree", "patch_id"],
     "commit_calls": ["seq", "call_seq"],
-    "paths": ["path", "seq"],
+    "paths": ["path", "seq", "blob"],
     "lines": ["seq", "path", "writer", "call_seq", "count"],
     "rewrites": ["seq", "old", "new"],
     "progress": ["version", "log", "seq", "hash"],
@@ -50,6 +50,7 @@ _INDEXES = [
     ("commits", ["tree"]),
     ("commits", ["patch_id"]),
     ("commit_calls", ["call_seq"]),
+    ("paths", ["blob"]),
     ("rewrites", ["new"]),
     ("rewrites", ["old"]),
 ]

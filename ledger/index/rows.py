@@ -64,7 +64,7 @@ def _commit_rows(seq: int, body: dict[str, Any]) -> Iterator[tuple[str, Row]]:
     yield "commits", {"seq": seq} | {name: _text(body.get(name)) or "" for name in ("oid", "tree", "patch_id")}
     for item in _objects(body.get("paths")):
         path = path_key(item.get("path"))
-        yield "paths", {"path": path, "seq": seq}
+        yield "paths", {"path": path, "seq": seq, "blob": _text(item.get("blob"))}
         calls = item.get("calls")
         for call in calls if isinstance(calls, list) else []:
             if _count(call) is not None:

@@ -120,6 +120,10 @@ class LogIndex:
             WHERE path.path = ? ORDER BY path.seq DESC LIMIT ?"""
         return list(self._seqs(sql, (path, limit)))
 
+    def commits_of_blob(self, blob: str, limit: int) -> list[int]:
+        """Return the seqs of the `commit.recorded` entries that list a path with this blob, the newest first."""
+        return list(self._seqs("SELECT DISTINCT seq FROM paths WHERE blob = ? ORDER BY seq DESC LIMIT ?", (blob, limit)))
+
     def commit_before(self, session: str, before: int) -> int:
         """Return the seq of the last `commit.recorded` before `before` made in or linked to `session`, or -1."""
         sql = """

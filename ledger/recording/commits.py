@@ -7,6 +7,7 @@ each event compares HEAD and its reflog with what was seen last, and records the
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 from ledger.core.text import format_path
@@ -21,7 +22,7 @@ from ledger.recording.writer import Writer, now_ms
 from ledger.repo.added import Ranges, read_added
 from ledger.repo.commits import CommitFacts, identity, is_oid, new_commits, read_commit_and_patch
 from ledger.repo.gitdir import GitDir
-from ledger.repo.heads import is_rebasing, read_head, reflog_size
+from ledger.repo.heads import is_rebasing, read_head, read_special, reflog_size
 from ledger.repo.reflog import Move, read_beginning, read_moves
 from ledger.store.state import note_tree
 
@@ -126,8 +127,36 @@ def record_rewrites(writer: Writer, repo: GitDir, how: str, text: str, making: M
         if making.via == "spool":
             body["basis"] = {"rewrites": "claimed"}  # git cannot be asked any more which commit became which
         writer.append("commit.rewritten", source=making.source, actor=GIT, body=body)
+    onto = read_special(repo, "rebase-merge/onto") if how == "rebase" and making.via == "hook" else ""
+    if onto:
+        _record_new(writer, repo, onto, read_head(repo), making)  # also what a split made, of which git's list names the last
     for oid in dict.fromkeys(rewrite["new"] for rewrite in rewrites[-_MAX_NEW_COMMITS:]):
         record_commit(writer, repo, oid, making)
+
+
+def record_pick(writer: Writer, repo: GitDir, new: str, making: Making) -> None:
+    """Append `commit.rewritten` where `new` was cherry-picked from a recorded commit: git fires no post-rewrite for that.
+
+    While post-commit runs, CHERRY_PICK_HEAD still says what is being picked, unless it was a conflict that somebody resolved.
+    Anybody can write that file, so where the changes are not equal it is a claim.
+    """
+    old = read_special(repo, "CHERRY_PICK_HEAD")
+    if not old or old == new:
+        return
+    changes = [_patch_id_of(writer, oid) for oid in (old, new)]
+    if None in changes:
+        return
+    body: dict[str, Any] = {"how": "cherry-pick", "rewrites": [{"old": old, "new": new}]}
+    if changes[0] != changes[1]:
+        body["basis"] = {"rewrites": "claimed"}
+    writer.append("commit.rewritten", source=making.source, actor=GIT, body=body)
+
+
+def _patch_id_of(writer: Writer, oid: str) -> str | None:
+    """Return the patch-id of a commit that this log recorded, or None."""
+    row = writer.journal.one("SELECT bytes FROM commits JOIN record ON record.seq = commits.seq WHERE oid = ?", (oid,))
+    body = json.loads(row[0])["entry"]["body"] if row is not None else {}
+    return str(body["patch_id"]) if "patch_id" in body else None
 
 
 def _record_reflog(writer: Writer, repo: GitDir, moves: list[Move], making: Making) -> None:

@@ -146,7 +146,7 @@ def _record_agent(writer: Writer, repo: GitDir, event: Event, *, live: bool) -> 
 
 
 def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ancestors: list[str] | None) -> None:
-    from ledger.recording.commits import record_commit, record_rewrites
+    from ledger.recording.commits import record_commit, record_pick, record_rewrites
     from ledger.repo.reflog import has_just_merged
 
     name, more = event.arguments[0] if event.arguments else "", event.arguments[1:2]
@@ -159,6 +159,8 @@ def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ances
     elif name == "post-commit":
         for oid in [read_head(repo)] if live else more:
             record_commit(writer, repo, oid, making)
+            if live:
+                record_pick(writer, repo, oid, making)
     elif live and name == "post-merge" and has_just_merged(repo):
         # A fast-forward fires post-merge as well: its commits were made elsewhere.
         record_commit(writer, repo, read_head(repo), making)

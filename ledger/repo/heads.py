@@ -42,6 +42,12 @@ def read_loose(repo: GitDir, ref: str) -> str | None:
     return oid if is_hex(oid) else None
 
 
+def read_special(repo: GitDir, name: str) -> str:
+    """Return the commit id in one of git's own files beside HEAD (CHERRY_PICK_HEAD …), or "" where there is none."""
+    oid = _read(os.path.join(repo.git_dir, name))
+    return oid if is_hex(oid) else ""
+
+
 def reflog_size(repo: GitDir) -> int:
     """Return the size of HEAD's reflog in bytes, 0 where there is none."""
     try:

@@ -24,11 +24,12 @@ from ledger.trace.answers import (
     build_planned,
     build_ran,
 )
+from ledger.trace.likeness import shares_content
 from ledger.trace.logs import Log, Logs
 from ledger.trace.match import Match, match_commit
 from ledger.trace.model import Changed, Commit, LinkedLines, MatchedBy, Trace
 from ledger.trace.people import describe_commit
-from ledger.trace.recorded import listed_paths
+from ledger.trace.recorded import linked_paths
 from ledger.trace.window import Window, find_windows
 
 _LINKS = ("none", "inferred", "partial", "exact")
@@ -53,10 +54,14 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
     if facts is None:
         raise RepoError(f"the commit {oid} cannot be read", remedy="fetch it, or run `git fsck`")
     match = match_commit(repo, logs, facts)
-    windows = find_windows(match.recorded)
+    borne_out = [item for item in match.origins if shares_content(item, facts)]
+    windows = find_windows((*match.recorded, *borne_out))
     unknown, contradictions = Unknown(), Unknown()
     for sentence in (*logs.missing, *match.notes):
         unknown.say(sentence)
+    if borne_out:
+        names = ", ".join(item.oid[:12] for item in borne_out[:5])
+        unknown.say(f"Content of it was recorded before, in {names}: that it was taken from there is inferred from what is equal.")
     trace: Trace = {
         "commit": _build_commit(repo, facts),
         "match": _build_match(match),
@@ -113,7 +118,7 @@ def _build_changed(repo: GitDir, facts: CommitFacts, match: Match, unknown: Unkn
     counts = _count_lines(repo, facts)
     if _is_border(repo, facts):
         unknown.say("The history is shallow here and ends at this commit, so what it changed is as its record says.")
-        paths = [_recorded_change(path) for item in match.recorded[:1] for path in listed_paths(item)]
+        paths = [_recorded_change(path) for item in match.recorded[:1] for path in linked_paths(item)]
         counts = {}
     links = _Links(match)
     changed: list[Changed] = []
@@ -140,15 +145,23 @@ class _Links:
     def __init__(self, match: Match) -> None:
         self.ambiguous = match.is_ambiguous
         self.by_path: dict[str, list[tuple[Log, dict[str, Any]]]] = {}
+        self.by_origin: dict[str, list[tuple[Log, dict[str, Any]]]] = {}
         for item in match.recorded:
-            for path in listed_paths(item):
+            for path in linked_paths(item):
                 self.by_path.setdefault(path_key(path.get("path")), []).append((item.log, path))
+        for item in match.origins:
+            for path in linked_paths(item):
+                self.by_origin.setdefault(path_key(path.get("path")), []).append((item.log, path))
 
     def of(self, change: PathChange) -> tuple[str, list[str], list[LinkedLines]]:
         """Return link, calls and lines of one path."""
         best: tuple[str, list[str], list[LinkedLines]] = ("none", [], [])
         calls: dict[str, None] = {}
-        for log, path in self.by_path.get(path_key(format_path(change.path)), []):
+        key = path_key(format_path(change.path))
+        # Where content comes from says something of a path only where it is equal, and where nothing better is known.
+        equal = [item for item in self.by_origin.get(key, []) if item[1].get("blob") == change.blob is not None]
+        own = self.by_path.get(key, [])
+        for log, path in own if any(path.get("calls") for _, path in own) else (*own, *equal):
             said = path.get("link")
             link = said if isinstance(said, str) and said in _LINKS else "none"
             same = path.get("blob") == change.blob

@@ -7,23 +7,26 @@ this one descends from cannot have become it, so an equal tree or equal files me
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ledger.core.entry import Entry
-from ledger.core.text import format_path
+from ledger.core.text import format_path, parse_path
+from ledger.errors import FormatError
 from ledger.index.rows import path_key
-from ledger.repo.commits import CommitFacts
+from ledger.repo.commits import CommitFacts, PathChange
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.repo.ranges import are_here, changed_between, is_ancestor, list_commits, merge_base, patch_id_between
 from ledger.trace.logs import Log, Logs
-from ledger.trace.recorded import Recorded, distinct, find_recorded, is_first_part, listed_paths
+from ledger.trace.recorded import Recorded, distinct, find_recorded, is_first_part, linked_paths
 
 _MAX_HEADS = 48  # recorded commits whose ranges are looked at: each costs three children
 _MAX_PER_PATH = 40
 _MAX_PATHS = 400
 _MAX_STEPS = 1000
+_MAX_NAMED = 100
 EMPTY_BLOBS = frozenset(
     {"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"}
 )
@@ -83,19 +86,20 @@ def same_tree(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
 
 
 def same_blobs(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
-    """Find recorded commits that left this commit's files at this commit's paths: of each path the newest that did.
+    """Find recorded commits that left this commit's files, at this commit's paths or (after a filter that moved them) at others.
 
     The one that left the most of them is the match, the others count beside it. Empty and removed files say nothing.
     """
+    telling = [change for change in facts.paths if change.blob is not None and change.blob not in EMPTY_BLOBS][:_MAX_PATHS]
     left: dict[bytes, list[Recorded]] = {}
-    telling = [change for change in facts.paths if change.blob is not None and change.blob not in EMPTY_BLOBS]
-    for change in telling[:_MAX_PATHS]:
-        key = path_key(format_path(change.path))
-        for item in _of_path(logs, key):
-            if any(path_key(path.get("path")) == key and path.get("blob") == change.blob for path in listed_paths(item)):
-                left.setdefault(change.path, []).append(item)
-    found = set(_names(_not_before(repo, distinct(item for items in left.values() for item in items), facts)))
-    left = {path: [item for item in items if _name(item) in found] for path, items in left.items()}
+    moved = 0
+    for change in telling:
+        fitting = [item for item in _of_blob(logs, change.blob or "") if _left_at(item, change.blob)]
+        here = [item for item in fitting if path_key(format_path(change.path)) in _left_at(item, change.blob)]
+        left[change.path] = here or fitting
+        moved += bool(fitting and not here)
+    later = set(_names(_not_before(repo, distinct(item for items in left.values() for item in items), facts)))
+    left = {path: [item for item in items if _name(item) in later] for path, items in left.items()}
     left = {path: drop_rewritten(logs, items) for path, items in left.items() if items}
     if not left:
         return _NOTHING
@@ -107,8 +111,30 @@ def same_blobs(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
     everything = distinct(item for items in left.values() for item in items)
     best = _narrow(logs, [item for item in everything if counts[_name(item)] == most], facts)
     others = [item for item in everything if item not in best]
-    note = f"{len(left)} of the {len(facts.paths)} files of this commit are as recorded commits left them at these paths."
+    elsewhere = f", {moved} of them at other paths" if moved else ""
+    note = f"{len(left)} of the {len(facts.paths)} files of this commit are as recorded commits left them{elsewhere}."
     return Likeness(best, [*others, *_predecessors(logs, [*best, *others])], (note,))
+
+
+def find_origins(repo: GitDir, logs: Logs, facts: CommitFacts, recorded: Recorded) -> list[Recorded]:
+    """Return recorded commits, other than `recorded`, that its content may come from: for a copy that was itself recorded.
+
+    Those that its message names (a pick, a squash), those that make the same change, and those that left its files. Of a revert,
+    those that touched its paths before what it reverts. Content is to be held against theirs. Asked of every commit that a person
+    made, so git is asked only where there are candidates.
+    """
+    facts = facts._replace(patch_id=str(recorded.entry.body.get("patch_id", "")), paths=tuple(_changes(recorded)))
+    message = facts.message.decode("utf-8", "replace")
+    named = [oid for oid in _named_oids(message) if oid != facts.oid]
+    reverted = _reverted(message)
+    found = [item for oid in named if oid not in reverted for item in find_recorded(logs, "oid", oid)[:1]]
+    if reverted:
+        found += [item for item in _of_paths(logs, facts) if any(is_ancestor(repo, item.oid, f"{oid}^") for oid in reverted)]
+    for search in (same_patch, same_blobs):
+        if not found:
+            likeness = search(repo, logs, facts)
+            found = [item for item in (*likeness.candidates, *likeness.others) if item.oid != facts.oid]
+    return [item for item in distinct([*found, *_predecessors(logs, found)]) if item.oid != facts.oid]
 
 
 def shares_content(recorded: Recorded, facts: CommitFacts) -> bool:
@@ -119,7 +145,7 @@ def shares_content(recorded: Recorded, facts: CommitFacts) -> bool:
     blobs = {path_key(format_path(change.path)): change.blob for change in facts.paths}
     return any(
         path_key(path.get("path")) in blobs and path.get("blob") == blobs[path_key(path.get("path"))]
-        for path in listed_paths(recorded)
+        for path in linked_paths(recorded)
     )
 
 
@@ -180,6 +206,39 @@ def _of_path(logs: Logs, key: str) -> list[Recorded]:
             if first is not None:
                 found.append(Recorded(log, first))
     return distinct(found)
+
+
+def _of_blob(logs: Logs, blob: str) -> list[Recorded]:
+    found = []
+    for log in logs.related():
+        for entry in log.entries(log.index.commits_of_blob(blob, _MAX_PER_PATH), "commit.recorded"):
+            first = entry if is_first_part(entry) else _first_part(log, entry)
+            if first is not None:
+                found.append(Recorded(log, first))
+    return distinct(found)
+
+
+def _left_at(item: Recorded, blob: str | None) -> set[str]:
+    """Return the paths at which a recorded commit left a blob."""
+    return {path_key(path.get("path")) for path in linked_paths(item) if path.get("blob") == blob}
+
+
+def _changes(recorded: Recorded) -> Iterator[PathChange]:
+    """Yield the paths of a record as git's own form of them; malformed ones are left out."""
+    for path in linked_paths(recorded):
+        blob = path.get("blob")
+        try:
+            yield PathChange(str(path.get("status")), parse_path(path.get("path")), blob if isinstance(blob, str) else None)
+        except FormatError:
+            continue
+
+
+def _named_oids(message: str) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b", message)))[:_MAX_NAMED]
+
+
+def _reverted(message: str) -> list[str]:
+    return re.findall(r"This reverts commit ([0-9a-f]{40,64})", message)[:_MAX_NAMED]
 
 
 def _first_part(log: Log, entry: Entry) -> Entry | None:

@@ -23,7 +23,7 @@ from ledger.repo.commits import CommitFacts
 from ledger.repo.gitdir import GitDir
 from ledger.trace import likeness
 from ledger.trace.logs import Logs
-from ledger.trace.recorded import Recorded, commit_parts, distinct, find_recorded, is_first_part
+from ledger.trace.recorded import Recorded, commit_parts, distinct, find_recorded, is_first_part, linked_paths
 
 __all__ = ["RUNGS", "Match", "Recorded", "commit_parts", "match_commit"]
 
@@ -49,13 +49,16 @@ class Match(NamedTuple):
 
     `confidence` is `certain`, `strong`, `weak`, `ambiguous` or `none`. Of an ambiguous match `recorded` are the candidates: which
     of them it is, is not known. `linked_by` names the entry in which `ledger link` wrote the match down, where it rests on that.
+    `origins` are further recorded commits that the content may come from, though the commit itself was recorded: it was picked,
+    squashed or reverted by somebody whose doing it was no call's. Nothing is theirs but what their content bears out.
     """
 
     rung: str
     recorded: tuple[Recorded, ...]
     notes: tuple[str, ...]
-    confidence: str = "certain"
+    confidence: str = "none"
     linked_by: str | None = None
+    origins: tuple[Recorded, ...] = ()
 
     @property
     def is_ambiguous(self) -> bool:
@@ -80,7 +83,8 @@ def match_commit(repo: GitDir, logs: Logs, facts: CommitFacts) -> Match:
     told = [item.recorded for item in older if item.rung == "rewrite-map"]
     if exact:
         closest = _choose(exact, facts, "This commit was recorded more than once", notes)
-        return Match("exact", (closest, *told), tuple(notes))
+        origins = () if told or _is_a_calls(closest) else tuple(likeness.find_origins(repo, logs, facts, closest))
+        return Match("exact", (closest, *told), tuple(notes), "certain", None, origins)
     if told:
         notes.append("The commit itself was not recorded; those it was rewritten from were.")
         claimed = any(item.claimed for item in older)
@@ -90,6 +94,11 @@ def match_commit(repo: GitDir, logs: Logs, facts: CommitFacts) -> Match:
     if older:
         return _linked(older)
     return _climb(repo, logs, facts, notes)
+
+
+def _is_a_calls(recorded: Recorded) -> bool:
+    """Say whether all that the commit changed is tied to calls: then its content comes from nowhere else."""
+    return all(path.get("calls") for path in linked_paths(recorded))
 
 
 def _climb(repo: GitDir, logs: Logs, facts: CommitFacts, notes: list[str]) -> Match:

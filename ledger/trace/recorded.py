@@ -47,7 +47,7 @@ def commit_parts(recorded: Recorded) -> list[Entry]:
     return [entry for entry in log.entries(log.index.commits("oid", oid)) if recorded.entry.seq <= entry.seq < last]
 
 
-def listed_paths(recorded: Recorded) -> list[dict[str, Any]]:
+def linked_paths(recorded: Recorded) -> list[dict[str, Any]]:
     """Return the paths that a recorded commit lists, over all its parts."""
     found: list[dict[str, Any]] = []
     for part in commit_parts(recorded):

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from ledger.core.entry import Entry
 from ledger.trace.logs import Log
-from ledger.trace.recorded import Recorded, listed_paths
+from ledger.trace.recorded import Recorded
+from ledger.trace.recorded import linked_paths as linked_paths
 
 _PERSISTENT = ("prompt.submitted", "plan.updated", "boundary.declared")
 _OF_CALLS = ("approval.requested", "approval.decided", "network.decided", "boundary.hit", "tool.finished", "message.sent")
@@ -68,7 +69,7 @@ def concerned_sessions(item: Recorded) -> list[str]:
 
 def _linked_calls(item: Recorded) -> list[int]:
     seqs: dict[int, None] = {}
-    for path in listed_paths(item):
+    for path in linked_paths(item):
         calls = path.get("calls")
         for seq in calls if isinstance(calls, list) else []:
             if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < item.entry.seq:
