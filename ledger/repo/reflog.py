@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir, read_plain
 from ledger.repo.heads import is_hex, reflog_size
 
@@ -20,6 +21,40 @@ class Move(NamedTuple):
     new: str
     action: str
     made_by_merge: bool
+
+
+class RefMove(NamedTuple):
+    """One line of a ref's reflog: `how` is git's words up to the first colon, `at` seconds since 1970, 0 where that is not said."""
+
+    ref: str
+    old: str
+    new: str
+    how: str
+    at: int
+
+
+def list_branches(repo: GitDir) -> list[tuple[str, str]]:
+    """Return (full name, commit id) of each branch. Raises RepoError."""
+    said = run_git(["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/"], cwd=repo.git_dir)
+    return [(name, oid) for name, _, oid in (line.rpartition(" ") for line in said.decode("utf-8", "replace").splitlines())]
+
+
+def read_ref_moves(repo: GitDir, ref: str) -> list[RefMove]:
+    """Return what the reflog of HEAD or of a branch still says, oldest first: its last megabyte, or nothing where there is none."""
+    path = os.path.join(repo.git_dir if ref == "HEAD" else repo.common_dir, "logs", ref)
+    try:
+        size = os.stat(path).st_size
+    except (OSError, ValueError):
+        return []
+    data = read_plain(path, _MAX_REFLOG_BYTES + 1, max(size - _MAX_REFLOG_BYTES, 0)) or b""
+    found = []
+    for line in data.split(b"\n"):
+        move = _parse_move(line) if line else None
+        if move is not None:
+            words = line.partition(b"\t")[0].split(b" ")
+            at = int(words[-2]) if len(words) > 4 and words[-2].isdigit() and len(words[-2]) < 16 else 0
+            found.append(RefMove(ref, move.old, move.new, move.action, at))
+    return found
 
 
 def read_moves(repo: GitDir, start: int) -> list[Move] | None:

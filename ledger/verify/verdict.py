@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+from ledger.repo.reflog import RefMove
 
 VERDICTS = ("anchored", "consistent", "incomplete", "diverged", "invalid")  # from best to worst
 MAX_FINDINGS = 100  # of one log; the verdict counts those that are not shown too
@@ -144,13 +147,43 @@ class LogReport:
     counted: bool = True
 
 
+class Uncommitted(NamedTuple):
+    """A session of whose calls that changed files not all are linked to a commit; `entry` is the last such call's result."""
+
+    session: str
+    entry: str
+    changes: int
+    committed: int
+    ended: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many commits there are, how many have an entry, and which should have one and have not."""
+    """How many commits there are, how many have an entry, and which should have one and have not.
+
+    `linked` have none, but an entry says what they were made of. `moves` are those of refs that led to commits of which no entry
+    knows; `claimed` are (commit, entry) where the environment named an agent and no call confirms it.
+    """
 
     commits: int
     recorded: int
     missing: tuple[str, ...]
+    linked: int = 0
+    moves: tuple[RefMove, ...] = ()
+    claimed: tuple[tuple[str, str], ...] = ()
+    uncommitted: tuple[Uncommitted, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `ledger verify --json` prints it."""
+        return {
+            "commits": self.commits,
+            "recorded": self.recorded,
+            "missing": list(self.missing),
+            "linked": self.linked,
+            "moves": [{**move._asdict(), "at": _time(move.at)} for move in self.moves],
+            "claimed": [{"oid": oid, "entry": entry} for oid, entry in self.claimed],
+            "uncommitted": [item._asdict() for item in self.uncommitted],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +269,7 @@ def build_json(report: Report) -> dict[str, Any]:
         ],
     }
     if report.coverage is not None:
-        coverage = report.coverage
-        value["coverage"] = {"commits": coverage.commits, "recorded": coverage.recorded, "missing": list(coverage.missing)}
+        value["coverage"] = report.coverage.as_json()
     return value
 
 
@@ -259,6 +291,13 @@ def _log_json(log: LogReport) -> dict[str, Any]:
 def _truncated(log: str | None, count: int) -> Finding:
     message = f"{count} further findings are not shown; the verdict counts them"
     return Finding("findings.truncated", RULES["findings.truncated"].severity, log, None, message)
+
+
+def _time(seconds: int) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def _text(value: object) -> str | None:

@@ -354,10 +354,9 @@ class _Run:
 
     def _coverage(self) -> Coverage:
         repo, revisions, subjects = self._repo, self._options.revisions, self._counted().values()
-        recorded = {commit.oid for subject in subjects for commit in subject.notes.commits if type(commit.oid) is str}
         opened = [subject.walked.genesis.at for subject in subjects if subject.walked.genesis is not None]
         asked = None if revisions is None else trailer_lines.check_range(repo, revisions)
-        return measure_coverage(repo, asked, recorded, opened)
+        return measure_coverage(repo, self._state, subjects, asked, opened)
 
     def _counted(self) -> dict[str, Subject]:
         return {log: subject for log, subject in self._subjects.items() if subject.is_counted}

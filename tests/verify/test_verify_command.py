@@ -34,7 +34,8 @@ def test_a_good_log_exits_0_with_the_documented_json(scene: Scene) -> None:
     size = len(scene.sim.records())
     assert [log[name] for name in names[2:9]] == [size, 0, 0, None, "anchored", "first-use", size]
     covered = json.loads(ledger(scene.sandbox, scene.path, "--json", "--coverage").stdout)["coverage"]
-    assert list(covered) == ["commits", "recorded", "missing"] and covered["commits"] == 2
+    assert list(covered) == ["commits", "recorded", "missing", "linked", "moves", "claimed", "uncommitted"]
+    assert covered["commits"] == 2
 
 
 def test_findings_in_json_have_all_their_members(scene: Scene) -> None:

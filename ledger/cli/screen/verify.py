@@ -133,7 +133,26 @@ def _print_coverage(report: Report) -> None:
     out.print(Text("Coverage", style="bold"))
     missing = len(coverage.missing)
     out.print(Text(f"  {coverage.recorded} of {coverage.commits} commits have an entry; {missing} that should have one have none"))
-    for oid in coverage.missing[:_MAX_MISSING]:
-        out.print(Text(f"  {safe(oid)}"))
-    if len(coverage.missing) > _MAX_MISSING:
-        out.print(Text(f"  and {len(coverage.missing) - _MAX_MISSING} more (--json lists all)"))
+    _print_some([safe(oid) for oid in coverage.missing])
+    if coverage.linked:
+        out.print(Text(f"  {coverage.linked} more have none, but an entry says what they were made of"))
+    if coverage.moves:
+        out.print(Text(f"  {len(coverage.moves)} ref moves led to commits of which no entry knows"))
+        _print_some([f"{safe(move.ref)} to {move.new[:12]} ({safe(move.how)})" for move in coverage.moves])
+    if coverage.claimed:
+        out.print(
+            Text(f"  {len(coverage.claimed)} commits were made where the environment names an agent, and no call confirms it")
+        )
+        _print_some([f"{oid[:12]} ({entry})" for oid, entry in coverage.claimed])
+    if coverage.uncommitted:
+        out.print(Text(f"  {len(coverage.uncommitted)} sessions changed files in calls that no commit is linked to"))
+        found = coverage.uncommitted
+        _print_some([f"{safe(item.session)}: {item.changes - item.committed} of {item.changes} calls" for item in found])
+
+
+def _print_some(lines: list[str]) -> None:
+    out = console()
+    for line in lines[:_MAX_MISSING]:
+        out.print(Text(f"    {line}"), soft_wrap=True)
+    if len(lines) > _MAX_MISSING:
+        out.print(Text(f"    and {len(lines) - _MAX_MISSING} more (--json lists all)"))
