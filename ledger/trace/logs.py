@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from ledger.core.entry import Entry, hash_record, parse_record
+from ledger.core.entry import Entry, hash_record
 from ledger.core.payload import commit_payload
 from ledger.core.trailer import Head
 from ledger.errors import FormatError, RepoError, StoreError
@@ -16,6 +16,7 @@ from ledger.repo.seals import list_tips, read_prefix
 from ledger.store.reader import JournalReader
 from ledger.store.state import Clone, journal_path
 from ledger.trace.model import Gone, Words
+from ledger.verify.records import RecordReader
 
 MAX_LOGS = 5_000  # on one repository's refs
 
@@ -29,6 +30,7 @@ class Log:
         self.index = index
         self.doubts: list[str] = []
         self._entries: dict[int, Entry | None] = {}
+        self._records = RecordReader()  # as strict as `parse_record`, and quicker
 
     def ref(self, seq: int) -> str:
         """Return the name of an entry of this log."""
@@ -78,7 +80,7 @@ class Log:
     def _read(self, seq: int) -> Entry | None:
         record = self.reader.record(seq)
         try:
-            entry = None if record is None else parse_record(record).entry
+            entry = None if record is None else self._records.read(record, "").entry
         except FormatError as error:
             self._doubt(f"{self.ref(seq)} is malformed ({error.message}).")
             return None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.console import RenderableType
+from rich.cells import cell_len, set_cell_size
+from rich.console import COLOR_SYSTEMS, Console, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from ledger.cli.plain import safe
-from ledger.cli.screen.texts import DIM, STYLES, graded, path_text, print_page, short, words
+from ledger.cli.screen import console
+from ledger.cli.screen.texts import DIM, STYLES, graded, page_width, path_text, print_page, short, words
 
 BY_STYLES = {"agent": "cyan", "human": "green", "unknown": "yellow"}
 _MAX_CALLS = 40
@@ -21,12 +25,15 @@ _MAX_CALLS = 40
 def render_blame(blame: Mapping[str, Any]) -> None:
     """Print the page."""
     log = only_log([*blame["calls"], *(item["entry"] for item in blame["commits"].values() if item["entry"])])
-    parts: list[RenderableType] = [_headline(blame, log), _lines(blame, log)]
+    print_page(_headline(blame, log))
+    _print_lines(blame, log)
+    parts: list[RenderableType] = []
     if blame["calls"]:
         parts += [title("Which calls, and with which words"), Padding(causes_table(blame, log), (0, 0, 0, 2))]
     if blame["unknown"]:
         parts += [title("What could not be established", "yellow"), Padding(bullets(blame["unknown"]), (0, 0, 0, 2))]
-    print_page(*parts)
+    if parts:
+        print_page(*parts)
 
 
 def only_log(refs: list[str]) -> str:
@@ -128,27 +135,47 @@ def _headline(blame: Mapping[str, Any], log: str) -> RenderableType:
     return Text("\n").join([*lines, Text()])
 
 
-def _lines(blame: Mapping[str, Any], log: str) -> RenderableType:
+def _print_lines(blame: Mapping[str, Any], log: str) -> None:
+    """Print the lines of the file. Not as a table: rich would take a second for some thousand rows."""
+    out = console()
+    paint = _painter(out)
+    width = out.width if sys.stdout.isatty() else page_width() or 100
     digits = len(str(blame["lines"][-1]["range"][1])) if blame["lines"] else 1
-    table = Table.grid(padding=(0, 1, 0, 0), expand=True)
-    for width in (8, 10, 8, 6 if log else 13, digits):
-        table.add_column(width=width, no_wrap=True, overflow="ellipsis", justify="right" if width == digits else "left")
-    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    call_width = 6 if log else 13
+    room = max(width - 8 - 10 - 8 - call_width - digits - 7, 10)
     for item in blame["lines"]:
+        call = name_of(item["call"], log)
+        fixed = (
+            f"{paint(_fit(_writer(blame, item), 10), BY_STYLES[item['by']])} "
+            f"{paint(_fit(item['link'] or '', 8), STYLES.get(item['link'] or '', ''))} {paint(_fit(call, call_width), DIM)}"
+        )
         for number, text in enumerate(item["text"]):
-            table.add_row(
-                Text(item["commit"][:8], style="yellow" if not number else DIM),
-                _writer(blame, item),
-                Text(item["link"] or "", style=STYLES.get(item["link"] or "", "")),
-                Text(name_of(item["call"], log), style=DIM),
-                Text(str(item["range"][0] + number), style=DIM),
-                Text(f"│ {safe(text.expandtabs(4))}"),
-            )
-    return table
+            start = paint(item["commit"][:8], DIM if number else "yellow")
+            at = paint(f"{item['range'][0] + number:>{digits}}", DIM)
+            shown = f"{start} {fixed} {at} │ {_cut(safe(text.expandtabs(4)), room)}"
+            sys.stdout.write((shown if sys.stdout.isatty() else shown.rstrip(" ")) + "\n")
+    sys.stdout.flush()
 
 
-def _writer(blame: Mapping[str, Any], item: Mapping[str, Any]) -> Text:
-    name = item["by"]
+def _painter(out: Console) -> Callable[[str, str], str]:
+    """Return what puts a text into a colour, where standard output takes colours."""
+    system = None if out.no_color or out.color_system is None else COLOR_SYSTEMS[out.color_system]
+    if system is None or not out.is_terminal:
+        return lambda text, style: text
+    return lambda text, style: Style.parse(style).render(text, color_system=system) if style else text
+
+
+def _fit(text: str, width: int) -> str:
+    return f"{_cut(text, width):<{width}}" if text.isascii() else set_cell_size(_cut(text, width), width)
+
+
+def _cut(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…"
+
+
+def _writer(blame: Mapping[str, Any], item: Mapping[str, Any]) -> str:
     if item["by"] == "agent" and item["call"] is not None:
-        name = blame["calls"][item["call"]]["call"]["agent"] or "agent"
-    return Text(safe(name), style=BY_STYLES[item["by"]])
+        return safe(blame["calls"][item["call"]]["call"]["agent"] or "agent")
+    return str(item["by"])
