@@ -19,13 +19,14 @@ from ledger.core.text import format_path
 from ledger.repo.gitdir import GitDir
 from ledger.repo.manycommits import Added, read_added
 from ledger.trace.attribution import Attribution, Line
+from ledger.trace.build import build_match
 from ledger.trace.calls import find_prompt
 from ledger.trace.logs import Log, Logs
 from ledger.trace.matching import Commits
 
 VERSION = "0.1.0"
 VENDOR = "git-ledger"  # our key in `metadata`
-_TYPES = {"agent": "ai", "human": "human", "unknown": "unknown"}  # section 4; `mixed` is an agent's line that was edited
+_TYPES = {"agent": "ai", "human": "human", "unknown": "unknown"}  # section 4
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "git-ledger/agent-trace")  # so that a commit's record has the same id each time
 _BATCH = 200
 
@@ -46,7 +47,7 @@ def export_commits(repo: GitDir, logs: Logs, oids: Sequence[str], verdict: str =
         for start in range(0, len(oids), _BATCH):
             batch = oids[start : start + _BATCH]
             commits.prepare(batch)
-            known = [oid for oid in batch if commits.match(oid).recorded]
+            known = [oid for oid in batch if commits.match(oid).recorded and not commits.match(oid).is_ambiguous]
             for oid, added in read_added(repo, known).items():
                 yield _record(attribution, facts, oid, added, verdict)
 
@@ -108,7 +109,7 @@ def _record(attribution: Attribution, facts: _Facts, oid: str, added: Sequence[A
         "metadata": {
             VENDOR: {
                 "entry": name,
-                "match": {"rung": match.rung, "recorded_oid": closest.oid},
+                "match": build_match(match),
                 "verdict": verdict,
                 "lines": evidence,
                 **({"paths_left_out": odd} if odd else {}),
@@ -136,7 +137,7 @@ def _conversations(facts: _Facts, spans: Sequence[_Span]) -> list[dict[str, Any]
     for span in spans:
         line = span.line
         about = facts.call(line.log, line.call) if line.log is not None and line.call is not None else {}
-        contributor = {"type": "mixed" if line.link == "partial" else _TYPES[line.by]}
+        contributor = {"type": _TYPES[line.by]}
         model = about.get("model")
         if model and "/" in model and len(model) <= 250:  # the form's convention is provider/model-name; we do not guess providers
             contributor["model_id"] = model

@@ -99,6 +99,10 @@ class LogIndex:
             raise ValueError(column)
         return list(self._seqs(f"SELECT seq FROM commits WHERE {column} = ? ORDER BY seq", (value,)))
 
+    def first_commit(self) -> list[int]:
+        """Return the seq of the first `commit.recorded`, if there is one."""
+        return [seq for seq in self._seqs("SELECT min(seq) FROM commits", ()) if seq is not None]
+
     def old_commits(self, new: str) -> list[str]:
         """Return the ids of the commits that were rewritten to `new`, as `commit.rewritten` entries say."""
         sql = "SELECT DISTINCT old FROM rewrites WHERE new = ? ORDER BY seq, old"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.commits import PathChange, parse_raw
-from ledger.repo.git import pipe_git, run_git
+from ledger.repo.git import Child, pipe_git, run_git
 from ledger.repo.gitdir import GitDir
 from ledger.repo.objects import MAX_COMMIT_BYTES
 from ledger.repo.quoted import unquote_path
@@ -34,6 +34,14 @@ def list_commits(repo: GitDir, revisions: Sequence[str], *, limit: int | None = 
     count = [] if limit is None else [f"--max-count={limit}"]
     args = ["rev-list", "--reverse", "--topo-order", *count, "--end-of-options", *revisions, "--"]
     return run_git(args, cwd=repo.git_dir).decode("ascii", "replace").split()
+
+
+def reached_from(repo: GitDir, oids: Iterable[str], tips: Sequence[str]) -> set[str]:
+    """Return those of these commits that are `tips` or their ancestors; none where git cannot tell."""
+    asked = list(oids)
+    child = Child(["rev-list", "--stdin"], cwd=repo.git_dir, input=_listed([*asked, *(f"^{tip}" for tip in tips)]))
+    beyond = set(child.finish(check=False).decode("ascii", "replace").split())
+    return set() if child.code else {oid for oid in asked if oid not in beyond}
 
 
 def read_commit_objects(repo: GitDir, oids: Iterable[str]) -> dict[str, bytes]:

@@ -28,7 +28,6 @@ from ledger.trace.window import linked_paths
 MAX_BLOB_BYTES = 8 << 20
 _BY = frozenset({"agent", "human", "unknown"})
 _LINKS = ("inferred", "partial", "exact")
-_FIRM = frozenset({"exact", "rewrite-map"})  # rungs on which nobody can have arranged a likeness
 
 
 class Line(NamedTuple):
@@ -68,6 +67,7 @@ class _Source:
         self.starts = [span.first for span in self.ranges]
         self.partner: list[int | None] | None = None
         self.same = True
+        self.before_origins = False  # whether records of what the content may come from are asked after this one
 
     def at(self, number: int) -> Range | None:
         """Return the range that holds a line (1-based) of the commit asked about."""
@@ -102,6 +102,8 @@ class Attribution:
         match = self.commits.match(oid)
         if not match.recorded:
             return Line("unknown", why="unrecorded")
+        if match.is_ambiguous:
+            return Line("unknown", why="ambiguous")
         sources = self._sources.get((oid, path))
         if sources is None:
             sources = self._sources[oid, path] = self._build(oid, path)
@@ -110,10 +112,12 @@ class Attribution:
             span = source.at(number)
             if span is None:
                 continue
-            found = self._judge(source, span, match.rung in _FIRM)
-            if found.by != "unknown":
+            found = self._judge(source, span, match.confidence == "certain")
+            if found.by == "agent" or (found.by == "human" and not source.before_origins):
                 return found
-            seen = seen or found
+            # A person who picks or reverts a commit brings its lines back: whose they are is asked of where they come from.
+            if seen is None or (seen.by == "unknown" and found.by == "human"):
+                seen = found
         if seen is None and (oid, path) in self._lost:
             return Line("unknown", why="content-gone")
         return seen or _by_path(sources)
@@ -139,12 +143,17 @@ class Attribution:
     def _build(self, oid: str, path: bytes) -> list[_Source]:
         key, sources = path_key(format_path(path)), list[_Source]()
         match = self.commits.match(oid)
-        for recorded in match.recorded:
+        for recorded in (*match.recorded, *match.origins):
             sources += [_Source(recorded, item) for item in linked_paths(recorded) if path_key(item.get("path")) == key]
         own = match.recorded[0].oid == oid
+        origins = {(item.log.name, item.entry.seq) for item in match.origins}
         blob = sources[0].blob if own and sources else self.commits.blob(oid, path)
         for source in sources:
+            is_origin = (source.log.name, source.seq) in origins
+            source.before_origins = bool(origins) and not is_origin
             self._fit(source, blob, equal=not own and self._is_equal(oid, match.recorded))
+            if is_origin and source.same:  # equal content, but not this commit's own record
+                source.same, source.partner = False, source.partner or list(range(len(self._lines(blob) or ())))
         kept = [source for source in sources if source.same or source.partner is not None]
         if len(kept) < len(sources):
             self._lost.add((oid, path))

@@ -15,6 +15,7 @@ from ledger.repo.blame import BlamedLine, blame_file
 from ledger.repo.gitdir import GitDir
 from ledger.trace.answers import Unknown
 from ledger.trace.attribution import Attribution, Line
+from ledger.trace.build import build_match
 from ledger.trace.calls import Cause, Causes
 from ledger.trace.logs import Logs
 from ledger.trace.matching import Commits
@@ -94,6 +95,7 @@ WHY = {
     "not-listed": "the commit's record lists lines, and not these",
     "no-lines": "the commit's record says nothing of lines, and ties the path to no call",
     "several-calls": "the commit's record says nothing of lines, and not one call alone left the path so",
+    "ambiguous": "several recorded commits fit the commit equally well",
     "no-such-call": "the commit's record names a call that is none",
     "content-gone": "the commit was recorded under another id, and the content recorded then is not here to compare",
 }
@@ -160,10 +162,10 @@ def build_line(repo: GitDir, logs: Logs, revision: str, path: bytes, number: int
 def build_commit(commits: Commits, oid: str) -> BlamedCommit:
     """Return a commit with where the logs know it from."""
     match = commits.match(oid)
-    closest = match.recorded[0] if match.recorded else None
+    closest = match.recorded[0] if match.recorded and not match.is_ambiguous else None
     return {
         "commit": commits.commit(oid),
-        "match": {"rung": match.rung, "recorded_oid": closest.oid if closest else None},
+        "match": build_match(match),
         "entry": closest.log.ref(closest.entry.seq) if closest else None,
     }
 

@@ -64,7 +64,7 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
         unknown.say(f"Content of it was recorded before, in {names}: that it was taken from there is inferred from what is equal.")
     trace: Trace = {
         "commit": _build_commit(repo, facts),
-        "match": _build_match(match),
+        "match": build_match(match),
         "verdict": verdict,
         "asked": [item for window in windows for item in build_asked(window, unknown)],
         "planned": [item for window in windows for item in build_planned(window, unknown)],
@@ -88,7 +88,7 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
 # The commit itself
 
 
-def _build_match(match: Match) -> MatchedBy:
+def build_match(match: Match) -> MatchedBy:
     """Return how the commit was found. Of an ambiguous match no recorded commit is named as the one."""
     told: MatchedBy = {
         "rung": match.rung,

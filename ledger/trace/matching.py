@@ -1,7 +1,7 @@
 """The ladder for many commits at once: what it needs of git is asked in a few children for all of them.
 
-Most commits are found by their id, which needs nothing of git. Commits of which no log knows any path, and whose message names no
-log, are not on any rung: a rung compares changes, trees or blobs, and those have paths.
+Most commits are found by their id, which needs nothing of git. Commits of which no log knows any path or blob, and whose message
+names no log, are not on any rung; nor are those that were there before anything was recorded.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Iterable, Sequence
 from ledger.core.text import format_path
 from ledger.core.trailer import find_trailers
 from ledger.index.rows import path_key
-from ledger.repo.commits import CommitFacts, PathChange, parse_commit
+from ledger.repo.commits import CommitFacts, PathChange, is_oid, parse_commit
 from ledger.repo.gitdir import GitDir
-from ledger.repo.manycommits import read_changes, read_commit_objects, read_patch_ids
+from ledger.repo.manycommits import reached_from, read_changes, read_commit_objects, read_patch_ids
 from ledger.trace.logs import Logs
 from ledger.trace.match import Match, match_commit
 from ledger.trace.model import Commit
 from ledger.trace.people import describe_commit
 
+_MAX_LOGS = 50
 _NOWHERE = Match("none", (), ("No log on this machine recorded this commit.",))
 
 
@@ -41,7 +42,10 @@ class Commits:
         plain = [oid for oid in here if self._is_recorded(oid)]
         others = [oid for oid in here if oid not in set(plain)]
         changes = read_changes(self.repo, others)
-        hopeful = [oid for oid in others if self._may_match(oid, changes.get(oid, ()))]
+        named = {oid for oid in others if self._is_named(oid)}
+        hopeful = [oid for oid in others if oid in named or self._may_match(changes.get(oid, ()))]
+        before = self._before_the_logs([oid for oid in hopeful if oid not in named])
+        hopeful = [oid for oid in hopeful if oid not in before]
         self._patch_ids |= read_patch_ids(self.repo, hopeful)
         for oid in hopeful:
             self._blobs |= {(oid, change.path): change.blob for change in changes.get(oid, ())}
@@ -77,13 +81,39 @@ class Commits:
     def _is_recorded(self, oid: str) -> bool:
         return any(log.index.commits("oid", oid) for log in self.logs.related())
 
-    def _may_match(self, oid: str, changes: Sequence[PathChange]) -> bool:
+    def _is_named(self, oid: str) -> bool:
+        """Say whether an entry says what this commit was before, or its message names a log."""
         if any(log.index.old_commits(oid) for log in self.logs.related()):
             return True
-        if b"Ledger-Entry:" in self._raw[oid] and dict(find_trailers(self._raw[oid].decode("utf-8", "replace"))):
-            return True
-        return any(self._is_known(change.path) for change in changes)
+        raw = self._raw[oid]
+        return b"Ledger-Entry:" in raw and bool(dict(find_trailers(raw.decode("utf-8", "replace"))))
 
-    def _is_known(self, path: bytes) -> bool:
-        key = path_key(format_path(path))
-        return any(log.index.has_path(key) for log in self.logs.related())
+    def _may_match(self, changes: Sequence[PathChange]) -> bool:
+        """Say whether some log knows a path or a blob of these."""
+        return any(self._is_known(change) for change in changes)
+
+    def _before_the_logs(self, oids: Sequence[str]) -> set[str]:
+        """Return those of these commits that were there before any log here recorded its first: nothing recorded became one.
+
+        That is most of the history of a repository that was not new when `ledger init` ran, and each rung would be tried for each.
+        """
+        old = set(oids)
+        logs = self.logs.related()
+        if len(logs) > _MAX_LOGS:
+            return set()
+        for log in logs:
+            if not old:
+                break
+            first = next(iter(log.entries(log.index.first_commit())), None)
+            if first is None:
+                continue
+            parents = first.body.get("parents")
+            named = [oid for oid in parents if is_oid(oid)] if isinstance(parents, list) else []
+            old = reached_from(self.repo, old, named) if named else set()
+        return old
+
+    def _is_known(self, change: PathChange) -> bool:
+        key = path_key(format_path(change.path))
+        blob = change.blob or ""
+        logs = self.logs.related()
+        return any(log.index.has_path(key) or (blob and log.index.commits_of_blob(blob, 1)) for log in logs)

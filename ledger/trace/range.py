@@ -21,8 +21,9 @@ from ledger.trace.answers import (
 )
 from ledger.trace.attribution import Attribution, Line, count_added
 from ledger.trace.blame import count_lines, say_why
+from ledger.trace.build import build_match
 from ledger.trace.logs import Logs
-from ledger.trace.match import Recorded
+from ledger.trace.match import Match, Recorded
 from ledger.trace.matching import Commits
 from ledger.trace.model import Approval, Asked, Boundary, Commit, MatchedBy, Network, Who
 from ledger.trace.window import concerned_sessions, find_windows
@@ -105,7 +106,7 @@ def build_range_trace(repo: GitDir, logs: Logs, revisions: str, verdict: str = "
                     paths.setdefault(path, Counter()).update(counts)
                 found.append(_commit(commits, oid, _total(by_path)))
     lines = _total(paths)
-    recorded = [item for oid in oids for item in commits.match(oid).recorded]
+    recorded = [item for one in found for item in _counted(commits.match(one["commit"]["oid"]), one["sessions"])]
     trace = _answers(recorded, found, unknown)
     unrecorded = sum(one["match"]["rung"] == "none" for one in found)
     if unrecorded:
@@ -128,15 +129,31 @@ def build_range_trace(repo: GitDir, logs: Logs, revisions: str, verdict: str = "
 
 def _commit(commits: Commits, oid: str, counts: Counter[Line]) -> RangeCommit:
     match = commits.match(oid)
-    closest = match.recorded[0] if match.recorded else None
+    closest = match.recorded[0] if match.recorded and not match.is_ambiguous else None
+    made = [session for item in match.recorded if closest is not None for session in concerned_sessions(item)]
     return {
         "commit": commits.commit(oid),
-        "match": {"rung": match.rung, "recorded_oid": closest.oid if closest else None},
+        "match": build_match(match),
         "entry": closest.log.ref(closest.entry.seq) if closest else None,
-        "made_in_call": any(item.entry.call is not None for item in match.recorded),
-        "sessions": list(dict.fromkeys(session for item in match.recorded for session in concerned_sessions(item))),
+        "made_in_call": closest is not None and any(item.entry.call is not None for item in match.recorded),
+        "sessions": list(dict.fromkeys([*made, *_sessions_of(counts)])),
         "lines": count_lines((line.by, count) for line, count in counts.items()),
     }
+
+
+def _sessions_of(counts: Counter[Line]) -> list[str]:
+    """Return the sessions whose calls wrote these lines: of a picked commit they are another commit's."""
+    calls = {(line.log.name, line.call): line.log for line in counts if line.log is not None and line.call is not None}
+    found = (log.entry(seq) for (_, seq), log in calls.items())
+    return [entry.session for entry in found if entry is not None and entry.session is not None]
+
+
+def _counted(match: Match, sessions: list[str]) -> list[Recorded]:
+    """Return the records that an answer is made of: none of an ambiguous match, and of origins those whose lines are there."""
+    if match.is_ambiguous:
+        return []
+    borne_out = [item for item in match.origins if set(concerned_sessions(item)) & set(sessions)]
+    return [*match.recorded, *borne_out]
 
 
 def _total(by_path: dict[bytes, Counter[Line]]) -> Counter[Line]:

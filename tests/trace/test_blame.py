@@ -70,7 +70,7 @@ def test_a_line_leads_to_its_commit_call_prompt_and_person(story):
     assert writers(found) == [AGENT, AGENT, HUMAN]
     first, last = found["lines"]
     assert (first["range"], first["commit"], first["text"]) == ([1, 2], oid, ["one", "two"])
-    assert found["commits"][oid]["match"] == {"rung": "exact", "recorded_oid": oid}
+    assert found["commits"][oid]["match"] == {"rung": "exact", "recorded_oid": oid, "confidence": "certain"}
     cause = found["calls"][first["call"] or ""]
     assert cause["call"]["tool"] == "Write" and cause["call"]["agent"] == "codex" and cause["session"] == story.session
     asked = found["prompts"][cause["prompt"] or ""]
@@ -232,7 +232,7 @@ def test_a_rebased_commits_lines_follow_their_content(story):
     """The rewrite map says which commit it was, and the same change keeps what it was worth, though the lines moved."""
     old, new = rebased(story, rewritten=True)
     found = blame(story, "a.py")
-    assert found["commits"][new]["match"] == {"rung": "rewrite-map", "recorded_oid": old}
+    assert found["commits"][new]["match"] == {"rung": "rewrite-map", "recorded_oid": old, "confidence": "certain"}
     assert writers(found)[-3:] == [AGENT, AGENT, HUMAN]
     assert found["lines"][-1]["range"] == [13, 13]
 
