@@ -20,7 +20,7 @@ from ledger.core.entry import hash_record
 from ledger.index.rows import Row, build_rows
 from ledger.store.reader import JournalReader
 
-VERSION = 4
+VERSION = 5
 _BATCH = 5_000
 
 _INTEGERS = frozenset({"seq", "cause", "call_seq", "count", "version"})
@@ -45,7 +45,9 @@ _KEYS: dict[str, str | tuple[str, ...]] = {
 _INDEXES = [
     ("entries", ["kind"]),
     ("entries", ["session"]),
+    ("entries", ["session", "kind"]),
     ("entries", ["cause"]),
+    ("entries", ["call"]),
     ("commits", ["oid"]),
     ("commits", ["tree"]),
     ("commits", ["patch_id"]),

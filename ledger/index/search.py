@@ -130,15 +130,15 @@ class LogIndex:
 
     def commit_before(self, session: str, before: int) -> int:
         """Return the seq of the last `commit.recorded` before `before` made in or linked to `session`, or -1."""
-        sql = """
-            SELECT max(seq) FROM (
-                SELECT max(seq) AS seq FROM entries WHERE kind = 'commit.recorded' AND session = :session AND seq < :before
-                UNION ALL
-                SELECT max(link.seq) FROM commit_calls AS link JOIN entries AS made ON made.seq = link.call_seq
-                WHERE made.session = :session AND link.seq < :before
-            )"""
-        row = self.db.conn.execute(sql, {"session": session, "before": before}).fetchone()
-        return -1 if row is None or row[0] is None else int(row[0])
+        made = "SELECT max(seq) FROM entries WHERE session = :session AND kind = 'commit.recorded' AND seq < :before"
+        # From the newest link backwards, no further than the session's beginning: most sessions' last commit is not far.
+        linked = """
+            SELECT link.seq FROM commit_calls AS link CROSS JOIN entries AS made ON made.seq = link.call_seq
+            WHERE link.seq < :before AND link.seq > (SELECT min(seq) FROM entries WHERE session = :session)
+            AND made.session = :session ORDER BY link.seq DESC LIMIT 1"""
+        values = {"session": session, "before": before}
+        rows = (self.db.conn.execute(sql, values).fetchone() for sql in (made, linked))
+        return max((int(row[0]) for row in rows if row is not None and row[0] is not None), default=-1)
 
     def _seqs(self, sql: str, values: Any) -> Iterator[int]:
         for row in self.db.conn.execute(sql, values):
