@@ -23,9 +23,10 @@ from ledger.repo.commits import CommitFacts
 from ledger.repo.gitdir import GitDir
 from ledger.trace import likeness
 from ledger.trace.logs import Logs
+from ledger.trace.model import MatchedBy
 from ledger.trace.recorded import Recorded, commit_parts, distinct, find_recorded, is_first_part, linked_paths
 
-__all__ = ["RUNGS", "Match", "Recorded", "commit_parts", "match_commit"]
+__all__ = ["RUNGS", "Match", "Recorded", "commit_parts", "describe_match", "match_commit"]
 
 RUNGS = ("exact", "rewrite-map", "trailer", "patch-id", "range-patch-id", "tree", "blobs", "none")
 # What each rung is worth where it is not ambiguous: `certain` is as much as the log's verdict, `strong` is equal content, `weak` is
@@ -99,6 +100,20 @@ def match_commit(repo: GitDir, logs: Logs, facts: CommitFacts) -> Match:
 def _is_a_calls(recorded: Recorded) -> bool:
     """Say whether all that the commit changed is tied to calls: then its content comes from nowhere else."""
     return all(path.get("calls") for path in linked_paths(recorded))
+
+
+def describe_match(match: Match) -> MatchedBy:
+    """Return how the commit was found. Of an ambiguous match no recorded commit is named as the one."""
+    told: MatchedBy = {
+        "rung": match.rung,
+        "recorded_oid": match.recorded[0].oid if match.recorded and not match.is_ambiguous else None,
+        "confidence": match.confidence,
+    }
+    if match.is_ambiguous:
+        told["candidates"] = [{"oid": item.oid, "entry": item.log.ref(item.entry.seq)} for item in match.recorded]
+    if match.linked_by is not None:
+        told["linked_by"] = match.linked_by
+    return told
 
 
 def _climb(repo: GitDir, logs: Logs, facts: CommitFacts, notes: list[str]) -> Match:
