@@ -1,4 +1,4 @@
-"""What every test may lean on: an environment of its own, and the three switches for slow, optional tests."""
+"""What every test may lean on: an environment of its own, and the switches for slow, optional tests."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ _OPTIONAL = {
     "managers": "needs scripts/test --managers",
     "agents": "needs scripts/test --agents",
     "fuzz": "needs scripts/test --fuzz",
+    "long": "needs scripts/test --long",
 }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--managers`, `--agents` and `--fuzz`."""
+    """Add `--managers`, `--agents`, `--fuzz` and `--long`."""
     parser.addoption("--managers", action="store_true", help="run real hook managers from npm and PyPI")
     parser.addoption("--agents", action="store_true", help="run real agent command lines against a model on loopback")
     parser.addoption("--fuzz", action="store_true", help="run atheris, a guided fuzzer from PyPI, on the parsers")
+    parser.addoption("--long", action="store_true", help="make and question a history of thousands of commits")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
