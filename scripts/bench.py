@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bench_attribution
 import bench_sealed
 
 from ledger.core.entry import parse_record
@@ -335,6 +336,7 @@ def main() -> int:
             lambda: bench_verify(lab, many),
             *bench_sealed.parts(lab, rounds, many, (interleaved, bare_python, figure)),
             lambda: bench_otlp(lab, 20 if options.quick else 100),
+            *bench_attribution.parts(lab, rounds, many, (interleaved, bare_python, figure)),
         ):
             found = part()
             figures += found
