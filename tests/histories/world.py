@@ -507,9 +507,12 @@ class World:
                     score.agents_lines += truth.is_agent
                     score.given += said.by == "agent"
                     score.given_right += call is not None and call == truth.call
-                    if truth.is_agent and call != truth.call:
-                        key = f"{said.by} {said.link} {said.why} {known.match(line.oid).rung}"
+                    if (said.by == "agent" or truth.is_agent) and call != (truth.call or None):
+                        whose = "an agent's" if truth.is_agent else "a person's"
+                        key = f"line of {whose} given to {said.by} {said.link} {said.why} {known.match(line.oid).rung}"
                         score.missed[key] = score.missed.get(key, 0) + 1
+                        if os.environ.get("WORLD_DEBUG"):
+                            print(path, line, lines[line.number-1], truth, said)
                     if said.by == "agent" and said.link == "exact" and not truth.is_agent:
                         score.wrong_exact.append(f"{path}:{line.number} of {line.oid}: {lines[line.number - 1]!r}")
 

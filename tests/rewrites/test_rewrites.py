@@ -6,7 +6,11 @@ becomes of it is seen by nobody. So there each test names the rung that holds.
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
+from workshop import Workshop
 
 
 def rung(shop, ladder, hooks="exact"):
@@ -359,3 +363,44 @@ def test_a_merge_with_a_conflict(shop):
     assert shop.rung() == rung(shop, "none")
     assert shop.rung("HEAD^2") == "exact" and shop.trace("HEAD^2")["match"]["recorded_oid"] == old
     assert shop.calls("HEAD^2") == {"base.txt": [call]}
+
+
+# `ledger link`
+
+
+def test_linking_never_decides_what_is_ambiguous(sandbox):
+    """Two recorded commits make one change: the copy is listed with both as candidates, and nothing is written."""
+    shop = Workshop(sandbox, "ladder")
+    made = []
+    for number in (1, 2):
+        shop.git("checkout", "-q", "-b", f"side{number}", shop.root)
+        shop.write(f"other{number}.txt", "other\n")
+        shop.commits("elsewhere")
+        made.append(work(shop)[0])
+    shop.git("checkout", "-q", "-b", "third", shop.root)
+    shop.write("third.txt", "third\n")
+    shop.commits("elsewhere")
+    shop.git("cherry-pick", made[0])
+    said = json.loads(shop.ledger("link", "--json", "HEAD~1..HEAD"))
+    (ambiguous,) = said["ambiguous"]
+    assert ambiguous["oid"] == shop.head() and sorted(item["oid"] for item in ambiguous["candidates"]) == sorted(made)
+    assert (said["entries"], said["linked"]) == ([], []) and not shop.entries("commit.rewritten")
+    assert "is ambiguous, and was not linked" in shop.ledger("link", "HEAD~1..HEAD")
+
+
+def test_linking_refuses_what_is_no_range_and_can_only_say(sandbox):
+    """A range that names nothing is wrong usage; `--dry-run` writes nothing; and so does a paused log."""
+    shop = Workshop(sandbox, "ladder")
+    old, _ = work(shop)
+    copy = shop.git("commit-tree", f"{old}^{{tree}}", "-p", shop.root, "-m", "copy")
+    link = (sys.executable, "-I", "-m", "ledger", "--state", shop.sandbox.state, "link")
+    for words in (["nothing..here"], ["--all"], ["-1"]):
+        assert shop.sandbox.run(*link, *words, cwd=shop.path).returncode == 2
+    assert "1 of 1 commits would be linked" in shop.ledger("link", "--dry-run", f"{shop.root}..{copy}")
+    shop.ledger("pause")
+    assert shop.sandbox.run(*link, f"{shop.root}..{copy}", cwd=shop.path).returncode == 1
+    shop.ledger("resume")
+    assert not shop.entries("commit.rewritten")
+    shop.ledger("link", f"{shop.root}..{copy}")
+    (entry,) = shop.entries("commit.rewritten")
+    assert entry["body"]["rewrites"] == [{"old": old, "new": copy, "rung": "patch-id"}]
