@@ -19,6 +19,7 @@ import json
 import os
 import random
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +114,8 @@ class World:
         self.authors: dict[str, Author] = {}
         self.behind: dict[tuple[str, str], set[Author]] = {}  # (line before, common line) -> who wrote it there
         self.calls: dict[str, int] = {}  # call id -> seq of its request
+        self.results: dict[str, str] = {}  # entry of a result -> call id
+        self.wrote: set[tuple[str, str]] = set()  # (path, call id)
         self.done: dict[str, int] = {}
         self.branches = 0
         self._number = 0
@@ -170,6 +173,8 @@ class World:
 
     def _write(self, dice: random.Random, author: Author, path: str) -> None:
         target = self.path / path
+        if author.is_agent:
+            self.wrote.add((path, author.call))
         lines = target.read_text().split("\n")[:-1] if target.exists() else []
         for _ in range(dice.randint(1, 3)):
             self._change(dice, author, lines)
@@ -213,6 +218,8 @@ class World:
         self.calls[name] = self.recorder._head.seq
         work(name)
         self.hook("PostToolUse", tool_response="done", **members)
+        assert self.recorder._head is not None
+        self.results[f"{self.log}/{self.recorder._head.seq}"] = name
 
     # Operations: each takes the dice, and says whether it did anything
 
@@ -232,6 +239,7 @@ class World:
     def person_edits(self, dice: random.Random) -> bool:
         """A person's edit, between calls."""
         self._write(dice, Author(""), self._path(dice))
+        time.sleep(0.03)  # files are stamped in ticks, and no agent answers a person's saving within one
         return True
 
     def person_commits(self, dice: random.Random) -> bool:
@@ -511,8 +519,6 @@ class World:
                         whose = "an agent's" if truth.is_agent else "a person's"
                         key = f"line of {whose} given to {said.by} {said.link} {said.why} {known.match(line.oid).rung}"
                         score.missed[key] = score.missed.get(key, 0) + 1
-                        if os.environ.get("WORLD_DEBUG"):
-                            print(path, line, lines[line.number-1], truth, said)
                     if said.by == "agent" and said.link == "exact" and not truth.is_agent:
                         score.wrong_exact.append(f"{path}:{line.number} of {line.oid}: {lines[line.number - 1]!r}")
 
@@ -522,12 +528,15 @@ class World:
         facts = read_commit(self.repo, oid)
         assert facts is not None
         links = {str(item["path"]): item["link"] for item in trace["changed"]}
+        # A call that only took lines away left the file as well, and none of the lines is its.
+        left = {str(item["path"]): {self.results.get(call, "") for call in item["calls"]} for item in trace["changed"]}
         for change in facts.paths:
             path = os.fsdecode(change.path)
             authors = self._added(oid, path) if change.blob is not None else set()
             if not authors:
                 continue  # only took lines away, or lines of which it cannot be told whose they are
-            truth, said = any(author.is_agent for author in authors), links.get(path, "none") != "none"
+            truth = any(author.is_agent for author in authors) or any((path, call) in self.wrote for call in left.get(path, ()))
+            said = links.get(path, "none") != "none"
             score.files += 1
             score.agents_files += truth
             score.given_files += said
