@@ -19,9 +19,9 @@ from ledger.core.text import format_path
 from ledger.repo.gitdir import GitDir
 from ledger.repo.manycommits import Added, read_added
 from ledger.trace.attribution import Attribution, Line
-from ledger.trace.build import build_match
 from ledger.trace.calls import find_prompt
 from ledger.trace.logs import Log, Logs
+from ledger.trace.match import describe_match
 from ledger.trace.matching import Commits
 
 VERSION = "0.1.0"
@@ -109,7 +109,7 @@ def _record(attribution: Attribution, facts: _Facts, oid: str, added: Sequence[A
         "metadata": {
             VENDOR: {
                 "entry": name,
-                "match": build_match(match),
+                "match": describe_match(match),
                 "verdict": verdict,
                 "lines": evidence,
                 **({"paths_left_out": odd} if odd else {}),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ledger.core.entry import Entry
@@ -72,8 +72,11 @@ def _who(log: Log, entry: Entry, start: Entry | None) -> Who:
         return {"principal": None, "name": None, "basis": "agent", "account": None, "ci": None}
     said = _json(log, start, "principal") if start is not None else None
     basis = "observed" if start is not None and _basis(start, "principal") == "observed" else "asserted"
-    if not isinstance(said, dict):
-        return {"principal": None, "name": None, "basis": basis, "account": None, "ci": None}
+    return describe_who(said if isinstance(said, dict) else {}, basis)
+
+
+def describe_who(said: Mapping[str, Any], basis: str) -> Who:
+    """Return who asked, as the payload `principal` of a session's start says it."""
     ci = said.get("ci")
     return {
         "principal": _text(said.get("git_email")) or _text(said.get("os_user")),

@@ -67,7 +67,6 @@ class _Source:
         self.starts = [span.first for span in self.ranges]
         self.partner: list[int | None] | None = None
         self.same = True
-        self.before_origins = False  # whether records of what the content may come from are asked after this one
 
     def at(self, number: int) -> Range | None:
         """Return the range that holds a line (1-based) of the commit asked about."""
@@ -107,17 +106,17 @@ class Attribution:
         sources = self._sources.get((oid, path))
         if sources is None:
             sources = self._sources[oid, path] = self._build(oid, path)
+        # What a person's rewriting brought along is a person's to the later record, and still a call's to the earlier one.
+        is_only = len(match.recorded) == 1 and not match.origins
         seen: Line | None = None
         for source in sources:
             span = source.at(number)
             if span is None:
                 continue
             found = self._judge(source, span, match.confidence == "certain")
-            if found.by == "agent" or (found.by == "human" and not source.before_origins):
+            if found.by == "agent" or (found.by == "human" and is_only):
                 return found
-            # A person who picks or reverts a commit brings its lines back: whose they are is asked of where they come from.
-            if seen is None or (seen.by == "unknown" and found.by == "human"):
-                seen = found
+            seen = seen if seen is not None and seen.by != "unknown" else found
         if seen is None and (oid, path) in self._lost:
             return Line("unknown", why="content-gone")
         return seen or _by_path(sources)
@@ -149,10 +148,8 @@ class Attribution:
         origins = {(item.log.name, item.entry.seq) for item in match.origins}
         blob = sources[0].blob if own and sources else self.commits.blob(oid, path)
         for source in sources:
-            is_origin = (source.log.name, source.seq) in origins
-            source.before_origins = bool(origins) and not is_origin
             self._fit(source, blob, equal=not own and self._is_equal(oid, match.recorded))
-            if is_origin and source.same:  # equal content, but not this commit's own record
+            if (source.log.name, source.seq) in origins and source.same:  # that it was taken from there is inferred
                 source.same, source.partner = False, source.partner or list(range(len(self._lines(blob) or ())))
         kept = [source for source in sources if source.same or source.partner is not None]
         if len(kept) < len(sources):

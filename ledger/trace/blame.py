@@ -15,9 +15,9 @@ from ledger.repo.blame import BlamedLine, blame_file
 from ledger.repo.gitdir import GitDir
 from ledger.trace.answers import Unknown
 from ledger.trace.attribution import Attribution, Line
-from ledger.trace.build import build_match
 from ledger.trace.calls import Cause, Causes
 from ledger.trace.logs import Logs
+from ledger.trace.match import describe_match
 from ledger.trace.matching import Commits
 from ledger.trace.model import Asked, Commit, MatchedBy
 
@@ -165,7 +165,7 @@ def build_commit(commits: Commits, oid: str) -> BlamedCommit:
     closest = match.recorded[0] if match.recorded and not match.is_ambiguous else None
     return {
         "commit": commits.commit(oid),
-        "match": build_match(match),
+        "match": describe_match(match),
         "entry": closest.log.ref(closest.entry.seq) if closest else None,
     }
 

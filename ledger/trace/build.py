@@ -26,8 +26,8 @@ from ledger.trace.answers import (
 )
 from ledger.trace.likeness import shares_content
 from ledger.trace.logs import Log, Logs
-from ledger.trace.match import Match, match_commit
-from ledger.trace.model import Changed, Commit, LinkedLines, MatchedBy, Trace
+from ledger.trace.match import Match, describe_match, match_commit
+from ledger.trace.model import Changed, Commit, LinkedLines, Trace
 from ledger.trace.people import describe_commit
 from ledger.trace.recorded import linked_paths
 from ledger.trace.window import Window, find_windows
@@ -64,7 +64,7 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
         unknown.say(f"Content of it was recorded before, in {names}: that it was taken from there is inferred from what is equal.")
     trace: Trace = {
         "commit": _build_commit(repo, facts),
-        "match": build_match(match),
+        "match": describe_match(match),
         "verdict": verdict,
         "asked": [item for window in windows for item in build_asked(window, unknown)],
         "planned": [item for window in windows for item in build_planned(window, unknown)],
@@ -86,20 +86,6 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
 
 
 # The commit itself
-
-
-def build_match(match: Match) -> MatchedBy:
-    """Return how the commit was found. Of an ambiguous match no recorded commit is named as the one."""
-    told: MatchedBy = {
-        "rung": match.rung,
-        "recorded_oid": match.recorded[0].oid if match.recorded and not match.is_ambiguous else None,
-        "confidence": match.confidence,
-    }
-    if match.is_ambiguous:
-        told["candidates"] = [{"oid": item.oid, "entry": item.log.ref(item.entry.seq)} for item in match.recorded]
-    if match.linked_by is not None:
-        told["linked_by"] = match.linked_by
-    return told
 
 
 def _build_commit(repo: GitDir, facts: CommitFacts) -> Commit:

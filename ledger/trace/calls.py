@@ -52,4 +52,4 @@ def find_prompt(log: Log, request: Entry) -> Entry | None:
     if request.session is None:
         return None
     newest = log.entries(log.index.newest(request.session, "prompt.submitted", request.seq))
-    return next((prompt for prompt in newest if is_asked(prompt)), None)
+    return next((prompt for prompt in newest if is_asked(prompt, log)), None)

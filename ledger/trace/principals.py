@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ledger.trace.answers import describe_who
 from ledger.trace.logs import Log
 from ledger.trace.model import Who
 
@@ -16,12 +17,7 @@ def principal_of(log: Log, session: str) -> Who | None:
         if said is not None:
             basis = entry.body.get("basis")
             observed = not isinstance(basis, dict) or basis.get("principal", "observed") == "observed"
-            account = _text(said.get("os_user"))
-            return {
-                "principal": _text(said.get("git_email")) or account,
-                "name": _text(said.get("git_name")) or account,
-                "basis": "observed" if observed else "asserted",
-            }
+            return describe_who(said, "observed" if observed else "asserted")
     return None
 
 
@@ -33,7 +29,3 @@ def _parse(text: Any) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

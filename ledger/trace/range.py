@@ -21,9 +21,8 @@ from ledger.trace.answers import (
 )
 from ledger.trace.attribution import Attribution, Line, count_added
 from ledger.trace.blame import count_lines, say_why
-from ledger.trace.build import build_match
 from ledger.trace.logs import Logs
-from ledger.trace.match import Match, Recorded
+from ledger.trace.match import Match, Recorded, describe_match
 from ledger.trace.matching import Commits
 from ledger.trace.model import Approval, Asked, Boundary, Commit, MatchedBy, Network, Who
 from ledger.trace.window import concerned_sessions, find_windows
@@ -84,6 +83,7 @@ class RangeTrace(TypedDict):
     boundary: list[Boundary]
     lines: dict[str, int]
     paths: list[RangePath]
+    contradictions: list[str]
     unknown: list[str]
 
 
@@ -133,7 +133,7 @@ def _commit(commits: Commits, oid: str, counts: Counter[Line]) -> RangeCommit:
     made = [session for item in match.recorded if closest is not None for session in concerned_sessions(item)]
     return {
         "commit": commits.commit(oid),
-        "match": build_match(match),
+        "match": describe_match(match),
         "entry": closest.log.ref(closest.entry.seq) if closest else None,
         "made_in_call": closest is not None and any(item.entry.call is not None for item in match.recorded),
         "sessions": list(dict.fromkeys([*made, *_sessions_of(counts)])),
@@ -170,6 +170,7 @@ def _path(path: bytes, counts: Counter[Line]) -> RangePath:
 def _answers(recorded: list[Recorded], found: list[RangeCommit], unknown: Unknown) -> RangeTrace:
     windows = find_windows(recorded)
     asked = [item for window in windows for item in build_asked(window, unknown)]
+    contradictions = Unknown()
     said = Unknown()  # what is unknown of single calls is for the trace of a commit
     ran = [item for window in windows for item in build_ran(window, said)]
     sessions: dict[str, RangeSession] = {}
@@ -202,10 +203,11 @@ def _answers(recorded: list[Recorded], found: list[RangeCommit], unknown: Unknow
             "tools": dict(Counter(call["tool"] or "?" for call in ran if not call["mcp_server"]).most_common()),
             "mcp_servers": dict(Counter(call["mcp_server"] for call in ran if call["mcp_server"]).most_common()),
         },
-        "approvals": [item for window in windows for item in build_approvals(window, unknown)],
-        "network": [item for window in windows for item in build_network(window)],
+        "approvals": [item for window in windows for item in build_approvals(window, unknown, contradictions)],
+        "network": [item for window in windows for item in build_network(window, unknown)],
         "boundary": [item for window in windows for item in build_boundary(window)],
         "lines": {},
         "paths": [],
+        "contradictions": contradictions,
         "unknown": [],
     }

@@ -67,6 +67,7 @@ class SessionTrace(TypedDict):
     network: list[Network]
     boundary: list[Boundary]
     commits: list[SessionCommit]
+    contradictions: list[str]
     unknown: list[str]
 
 
@@ -90,7 +91,7 @@ def find_sessions(logs: Logs, prefix: str) -> list[Found]:
 
 def build_session(repo: GitDir, logs: Logs, found: Found, verdict: str = "unchecked") -> SessionTrace:
     """Return what is on record of one session. Raises StoreError for damaged journals."""
-    unknown = Unknown()
+    unknown, contradictions = Unknown(), Unknown()
     for sentence in logs.missing:
         unknown.say(sentence)
     windows, count = [], 0
@@ -109,10 +110,11 @@ def build_session(repo: GitDir, logs: Logs, found: Found, verdict: str = "unchec
         "asked": asked,
         "planned": [item for window in windows for item in build_planned(window, unknown)],
         "ran": [item for window in windows for item in build_ran(window, unknown)],
-        "approvals": [item for window in windows for item in build_approvals(window, unknown)],
-        "network": [item for window in windows for item in build_network(window)],
+        "approvals": [item for window in windows for item in build_approvals(window, unknown, contradictions)],
+        "network": [item for window in windows for item in build_network(window, unknown)],
         "boundary": [item for window in windows for item in build_boundary(window)],
         "commits": _commits(repo, found, unknown),
+        "contradictions": contradictions,
         "unknown": unknown,
     }
     if not any(entry.kind == "session.ended" for window in windows for entry in window.entries):
@@ -122,7 +124,7 @@ def build_session(repo: GitDir, logs: Logs, found: Found, verdict: str = "unchec
     for log in found.logs:
         for doubt in log.doubts:
             unknown.say(doubt)
-    trace["unknown"] = list(unknown)
+    trace["contradictions"], trace["unknown"] = list(contradictions), list(unknown)
     return trace
 
 
