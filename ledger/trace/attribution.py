@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ledger.core.linediff import diff_lines, split_text
 from ledger.core.text import format_path
 from ledger.index.rows import path_key
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.commits import is_oid
 from ledger.repo.manycommits import Added
-from ledger.trace.align import align_lines
 from ledger.trace.logs import Log
 from ledger.trace.match import Recorded
 from ledger.trace.matching import Commits
@@ -170,7 +170,7 @@ class Attribution:
         if new is None or old is None:
             source.same = False
             return
-        source.partner = align_lines(new, old)
+        source.partner = _partners(old, new)
 
     def _lines(self, blob: Any) -> list[bytes] | None:
         """Return a blob's lines, or None where it is not here, or too large."""
@@ -178,8 +178,16 @@ class Attribution:
             return None
         if blob not in self._texts:
             data = self._reader.read(blob, MAX_BLOB_BYTES)
-            self._texts[blob] = None if data is None else data.split(b"\n")
+            self._texts[blob] = None if data is None else split_text(data)
         return self._texts[blob]
+
+
+def _partners(old: Sequence[bytes], new: Sequence[bytes]) -> list[int | None]:
+    """Return, for each line of `new`, the index of the line of `old` that it is, or None."""
+    partner: list[int | None] = [None] * len(new)
+    for match in diff_lines(old, new).matches:
+        partner[match.new : match.new + match.length] = range(match.old, match.old + match.length)
+    return partner
 
 
 def count_added(attribution: Attribution, oid: str, added: Iterable[Added]) -> dict[bytes, Counter[Line]]:

@@ -107,7 +107,7 @@ def test_history_from_before_the_log_starts_no_children_for_each_commit(sandbox,
     """A file with a long unrecorded history is looked up at once, though a recorded commit changed the same path since."""
     costs = []
     for count in (3, 30):
-        story = Story(sandbox, f"r{count}")
+        story = Story(sandbox, f"r{count}", roots=[f"{count:040x}"])
         text = ""
         for number in range(count):
             text += f"{number}\n"

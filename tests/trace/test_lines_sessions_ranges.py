@@ -29,8 +29,9 @@ class Said(NamedTuple):
 
 
 @pytest.fixture
-def ledger(capfd: Any) -> Callable[..., Said]:
-    """Return a function that runs a command in a story's repository."""
+def ledger(capfd: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """Return a function that runs a command in a story's repository, on a page wide enough not to break short lines."""
+    monkeypatch.setenv("COLUMNS", "120")
 
     def call(story: Story, *words: str, below: str = "") -> Said:
         capfd.readouterr()
