@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledger.core.text import format_path
@@ -217,6 +218,14 @@ def _note_gap(writer: Writer, reason: str, making: Making, *, count: int = 1, **
     return writer.append("gap.noted", source=making.source, body=body, at_ms=making.at_ms)
 
 
+def _link_by_lines(ranges: Sequence[Mapping[str, Any]], call: Call | None) -> str:
+    """Return the link of a path that no call's result ties to the commit, from whose its lines are."""
+    if call is not None and any(part.get("call") == call.seq for part in ranges):
+        return "inferred"  # written and committed in one call: nobody looked in between
+    # What a call left was committed before, or under another name, and its lines are in this blob too.
+    return "partial" if any(part.get("link") in ("exact", "partial") for part in ranges) else "none"
+
+
 def _commit_body(
     writer: Writer, repo: GitDir, facts: CommitFacts, making: Making, added: dict[bytes, Ranges] | None
 ) -> tuple[dict[str, Any], Call | None]:
@@ -234,8 +243,8 @@ def _commit_body(
         }
         if change.path in lines:
             item["lines"] = lines[change.path]
-            if link == "none" and call is not None and any(part.get("call") == call.seq for part in lines[change.path]):
-                item["link"] = "inferred"  # written and committed in one call: nobody looked in between
+            if link == "none":
+                item["link"] = _link_by_lines(lines[change.path], call)
         paths.append(item)
     body: dict[str, Any] = {
         "oid": facts.oid,
