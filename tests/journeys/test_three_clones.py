@@ -97,7 +97,7 @@ def test_work_goes_on_in_parallel_and_offline(fleet: Fleet) -> None:
         member.git("push", "-q", "-u", "origin", "HEAD")
     with offline(fleet):
         work(bob, "offline")
-        assert bob.run("sync").returncode == 1
+        assert bob.run("sync").returncode == 3
         assert bob.sandbox.run("git", "push", "-q", cwd=bob.path).returncode != 0
     ada.git("checkout", "-q", "main")
     work(ada, "on main")
