@@ -34,16 +34,18 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ledger.errors import LedgerError, NoRepository, StoreBusy, StoreReadOnly
 from ledger.recorder import Recorder
 from ledger.recording.ancestry import ancestors
 from ledger.recording.claims import pick
-from ledger.recording.detached import ask_how, detach, read_how, start_sealer
 from ledger.recording.events import MAX_EVENT_BYTES, Event, is_passing, named_places, parse_event, record_event, say
-from ledger.repo.git import Child
 from ledger.repo.gitdir import GitDir, find_repository, repository_of_hook
 from ledger.store import state as places
+
+if TYPE_CHECKING:
+    from ledger.repo.git import Child
 
 _MAX_TOUCHED = 50
 _MAX_SPOOLED = 1000
@@ -69,7 +71,10 @@ def main(argv: list[str]) -> int:
         if repo is None or recorder is None:
             return _unknown(event, repo, state_option)
         where, known = ancestors() if event.door == "git" else None, repo
-        asked = ask_how(repo) if event.arguments[:1] == ("post-commit",) else None
+        if event.arguments[:1] == ("post-commit",):
+            from ledger.recording.detached import ask_how  # a call seals nothing
+
+            asked = ask_how(repo)
         recorder.append(lambda writer: record_event(writer, known, event, live=True, ancestors=where))
     except (Exception, KeyboardInterrupt) as error:  # a recorder must never break the agent by accident: all is handled below
         return _failed(error, event, repo, state, recorder)
@@ -83,6 +88,8 @@ def _seal(recorder: Recorder, asked: Child | None) -> None:
 
     `asked` is the question how, where it was put to git already.
     """
+    from ledger.recording.detached import ask_how, read_how, start_sealer
+
     try:
         how = read_how(asked or ask_how(recorder.repo))
         if not how.inline:
@@ -99,6 +106,8 @@ def _seal(recorder: Recorder, asked: Child | None) -> None:
 
 def _seal_detached(words: list[str], state: str | None) -> int:
     """Seal the log of the clone whose git folder is named, in a process of its own. Nobody listens to what it says."""
+    from ledger.recording.detached import detach
+
     detach()
     try:
         with Recorder.open(words[0], state=state) as recorder:
