@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench_sealed import run, timed
+
 from ledger.core.entry import VERSION, Entry, format_entry, format_record, hash_record, parse_record
 from ledger.core.payload import PayloadRef
 from ledger.index.database import index_path, open_database
@@ -228,18 +230,6 @@ def tell(lab: Any, repo: Path, name: str, members: dict[str, Any]) -> None:
     event = {"session_id": "bench", "turn_id": "t", "cwd": str(repo), "hook_event_name": name, **members}
     command = [sys.executable, "-I", "-m", "ledger.hook", "--state", str(lab.state), "codex"]
     subprocess.run(command, input=json.dumps(event).encode(), check=True, cwd=repo)
-
-
-def run(cwd: Path, *command: str) -> str:
-    """Run a command, which must succeed, and return its output."""
-    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
-
-
-def timed(cwd: Path, *command: str) -> float:
-    """Return the seconds that a command takes, which must succeed."""
-    start = time.perf_counter()
-    run(cwd, *command)
-    return time.perf_counter() - start
 
 
 def parts(lab: Any, rounds: int, many: int, tools: Any) -> Iterator[Callable[[], list[dict[str, Any]]]]:
