@@ -19,7 +19,7 @@ from ledger.recording.claims import Claims
 from ledger.recording.heads import Making, note_head, seen_head
 from ledger.recording.lines import LINES_MS, is_ordinary, judge_rest, lines_of_commit
 from ledger.recording.snapshots import Snapshots
-from ledger.recording.writer import Writer, now_ms
+from ledger.recording.writer import Writer
 from ledger.repo.added import Ranges, read_added
 from ledger.repo.commits import CommitFacts, identity, is_oid, new_commits, read_commit_and_patch
 from ledger.repo.gitdir import GitDir
@@ -277,9 +277,9 @@ def _lines(
 ) -> tuple[dict[bytes, list[dict[str, Any]]], int]:
     """Return the member `lines` of the commit's paths, and how many have none for want of time or room."""
     journal = writer.journal
-    snapshots = Snapshots(journal, repo, making.at_ms or now_ms())
+    snapshots = Snapshots(journal, repo, making.clock_ms())
     ordinary = making.via != "spool" and is_ordinary(journal, repo, facts.oid)
-    others = writing_calls(journal, repo, now_ms())
+    others = writing_calls(journal, repo, making.clock_ms())
     rest = judge_rest(journal, repo, call, others, ordinary=ordinary)
     budget_ms = int(writer.settings.get("lines_ms", LINES_MS))
     found = lines_of_commit(snapshots, facts, added, rest, budget_ms / 1000)
@@ -299,7 +299,7 @@ def _made_in(writer: Writer, repo: GitDir, making: Making) -> tuple[Call | None,
     A commit by hook that descends from no open call's agent is a person's, even while a call runs.
     """
     journal, claims = writer.journal, making.claims
-    candidates = committing_calls(journal, repo, now_ms())
+    candidates = committing_calls(journal, repo, making.clock_ms())
     # In a sandbox with processes of its own nothing is seen of them, and the claim is all there is.
     own = {call.seq for call in candidates if set(call.ancestors) & set(making.ancestors or ())}
     everybody = [call.seq for call in candidates]

@@ -20,6 +20,14 @@ class Making(NamedTuple):
     ancestors: list[str] | None = None
     at_ms: int | None = None
 
+    def clock_ms(self) -> int:
+        """Return the time by which to say which calls are still open: the event's, but never a later one than the clock's.
+
+        An event may have waited in a spool, and calls of its time were open then. A spool in the repository says what whoever
+        can write it wants: with a time to come, it would make every call a thing of the past.
+        """
+        return min(now_ms(), self.at_ms) if self.at_ms is not None else now_ms()
+
 
 def notice_moves(writer: Writer, repo: GitDir, making: Making, *, turn_ends: bool = False) -> None:
     """Append what HEAD did since it was last looked at, if it did anything."""

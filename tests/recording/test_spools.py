@@ -6,7 +6,9 @@ import base64
 import hashlib
 import json
 import os
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,13 @@ def spooled(desk: Desk, name: str = "0-hostile.json", **members: Any) -> Path:
     path = desk.git_spool / name
     path.write_text(json.dumps({**value, **members}))
     return path
+
+
+def texts_kept(desk: Desk) -> int:
+    """Return how many versions of files the journal keeps with their text."""
+    with closing(sqlite3.connect(desk.journal)) as db:
+        (count,) = db.execute("SELECT count(*) FROM snapshot WHERE size > 0").fetchone()
+    return int(count)
 
 
 def test_events_that_meet_a_lock_wait(desk: Desk) -> None:
@@ -272,6 +281,22 @@ def test_a_commit_of_long_ago_with_hostile_claims_is_recorded_as_claimed(desk: D
     entry = desk.of_commit(oid)
     assert (entry.session, entry.call, entry.source) == (None, None, "spool")
     assert entry.body["claims"] == {"agent": "codex", "session": "�x"}
+    desk.check()
+
+
+@pytest.mark.parametrize("at_ms", [0, 1_700_000_000_000, 253_402_300_799_999])
+def test_a_spooled_commit_cannot_choose_a_time_at_which_no_call_was_open(desk: Desk, at_ms: int) -> None:
+    """Neither long ago nor in the year 9999 does a commit escape the call that is open, nor do the texts that are kept go."""
+    desk.tell(*desk.edit("c0", "a.txt")[:1])
+    (desk.path / "a.txt").write_text("kept\n")
+    desk.tell(desk.edit("c0", "a.txt")[1], desk.before("c1"))
+    oid = desk.commit_unseen("While a command runs", {"b.txt": "b\n"})
+    before = texts_kept(desk)
+    spooled(desk, arguments=["post-commit", oid], at_ms=at_ms)
+    desk.tell(desk.prompt("next"))
+    entry = desk.of_commit(oid)
+    assert (entry.call, entry.body["basis"]) == ("c1", {"session": "inferred", "call": "inferred"})
+    assert texts_kept(desk) == before > 0
     desk.check()
 
 
