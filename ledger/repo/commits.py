@@ -12,6 +12,7 @@ from ledger.repo.gitdir import GitDir, read_plain
 
 MAX_PATCH_BYTES = 4 << 20  # of a patch that is read here
 _DIFF = ("diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+_RAW = ("-c", "-z", "--raw", "--no-abbrev")
 
 
 class PathChange(NamedTuple):
@@ -40,39 +41,46 @@ def is_oid(text: object) -> bool:
 
 def read_commit(repo: GitDir, oid: str) -> CommitFacts | None:
     """Return the facts of the commit `oid`, or None where it is not here or no commit. Raises RepoError where git does not end."""
-    return _read(repo, oid, _start_patch_id(repo, oid), None)
+    patch = _start_patch_id(repo, oid)
+    changes = start_git([*_DIFF, *_RAW, oid], cwd=repo.git_dir)
+    patch_id = _take_patch_id(patch)
+    found = changes.finish(check=False, patience_s=PATIENCE_S)
+    return _build(repo, oid, found, patch_id) if changes.code == 0 else None
 
 
 def read_commit_and_patch(repo: GitDir, oid: str) -> tuple[CommitFacts | None, bytes | None]:
     """Return the facts of a commit as `read_commit` does, and its patch, of a merge the combined one; None for one too large."""
-    asked = start_git([*_DIFF, "-c", "-p", oid], cwd=repo.git_dir)
+    asked = start_git([*_DIFF, *_RAW, "-p", oid], cwd=repo.git_dir)  # one walk over the trees for both
     try:
-        patch = asked.finish(check=False, patience_s=PATIENCE_S, limit=MAX_PATCH_BYTES)
+        said = asked.finish(check=False, patience_s=PATIENCE_S, limit=MAX_PATCH_BYTES)
     except RepoError:
-        patch = b""
-    if asked.code != 0 or len(patch) > MAX_PATCH_BYTES:
+        said = b""
+    if asked.code != 0 or len(said) > MAX_PATCH_BYTES:
         return read_commit(repo, oid), None
-    return _read(repo, oid, None, patch), patch
+    found, _, patch = said.partition(b"\0\0")  # no field of the list is empty, and what ends it is a NUL of its own
+    patch_id = (
+        _take_patch_id(Child(["patch-id", "--stable"], cwd=repo.git_dir, input=patch)) if patch and found[:2] != b"::" else ""
+    )
+    return _build(repo, oid, found, patch_id), patch
 
 
-def _read(repo: GitDir, oid: str, patch: Child | None, text: bytes | None) -> CommitFacts | None:
-    """Return the facts of a commit; its patch-id comes from `patch`, or is asked for the patch `text`."""
-    raw = _read_loose(repo.common_dir, oid)
-    changes = start_git([*_DIFF, "-c", "-z", "--raw", "--no-abbrev", oid], cwd=repo.git_dir)
+def _take_patch_id(asked: Child) -> str:
     try:
-        if patch is None and text:
-            patch = Child(["patch-id", "--stable"], cwd=repo.git_dir, input=text)
-        said = b"" if patch is None else patch.finish(check=False, patience_s=PATIENCE_S)
-        patch_id = said.partition(b" ")[0].decode("ascii", "replace").strip()
+        said = asked.finish(check=False, patience_s=PATIENCE_S)
     except RepoError:
-        patch_id = ""  # a gigantic patch, or attributes that cannot be read: the commit counts more
-    found = changes.finish(check=False, patience_s=PATIENCE_S)
+        return ""  # a gigantic patch, or attributes that cannot be read: the commit counts more
+    return said.partition(b" ")[0].decode("ascii", "replace").strip()
+
+
+def _build(repo: GitDir, oid: str, changes: bytes, patch_id: str) -> CommitFacts | None:
+    """Return the facts of a commit whose changed paths git has listed."""
+    raw = _read_loose(repo.common_dir, oid)
     if raw is None:
         raw = run_git(["cat-file", "commit", oid], cwd=repo.git_dir, check=False, patience_s=PATIENCE_S)
-    if changes.code != 0 or not raw.startswith(b"tree "):
+    if not raw.startswith(b"tree "):
         return None
     tree, parents, message = parse_commit(raw)
-    return CommitFacts(oid, tree, parents, message, tuple(parse_raw(found.split(b"\0"))), patch_id if len(parents) < 2 else "")
+    return CommitFacts(oid, tree, parents, message, tuple(parse_raw(changes.split(b"\0"))), patch_id if len(parents) < 2 else "")
 
 
 def parse_commit(raw: bytes) -> tuple[str, tuple[str, ...], bytes]:
