@@ -99,6 +99,8 @@ def _seal(recorder: Recorder, asked: Child | None) -> None:
         return  # no git, or no process to be had: nobody asked for it to be done here and now
     try:
         recorder.seal(prefix=how.prefix)
+        if recorder.has_left():
+            start_sealer(recorder.repo, recorder.state)
     except Exception as error:
         message = error.message if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
         say(f"recorded, and not sealed yet ({message})")
@@ -113,6 +115,8 @@ def _seal_detached(words: list[str], state: str | None) -> int:
         with Recorder.open(words[0], state=state) as recorder:
             recorder.look_again()
             recorder.seal()
+            if recorder.has_left() and recorder.follow_left():
+                recorder.seal()
     except Exception:  # at the next seal it is said by one that has a listener
         return 1
     return 0

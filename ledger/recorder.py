@@ -196,6 +196,27 @@ class Recorder:
             except LedgerError:
                 pass
 
+    def has_left(self) -> bool:
+        """Say whether lines of some commit are still to be followed: its hook had not the time to."""
+        from ledger.recording.later import has_left
+
+        return has_left(self._open_journal())
+
+    def follow_left(self, rounds: int = 30, budget_s: float = 1.0) -> bool:
+        """Follow these lines, in rounds that each hold the lock no longer than others wait for it; say whether any were.
+
+        Whatever fails: they stay noted, and whoever seals next goes on.
+        """
+        from ledger.recording.later import follow_left
+
+        before = self._open_journal().last()[0]
+        try:
+            while rounds > 0 and self.append(lambda writer: follow_left(writer, self.repo, budget_s)):
+                rounds -= 1
+        except LedgerError:
+            pass
+        return self._open_journal().last()[0] > before
+
     def signer(self) -> keys.Signer:
         """Return who signs this log now. Raises KeyUnavailable."""
         return self._signer_of(self._open_journal())

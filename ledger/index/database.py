@@ -20,7 +20,7 @@ from ledger.core.entry import hash_record
 from ledger.index.rows import Row, build_rows
 from ledger.store.reader import JournalReader
 
-VERSION = 5
+VERSION = 6
 _BATCH = 5_000
 
 _INTEGERS = frozenset({"seq", "cause", "call_seq", "count", "version"})

@@ -43,7 +43,7 @@ def build_rows(seq: int, record: bytes) -> Iterator[tuple[str, Row]]:
         return
     yield "entries", row
     if row["kind"] == "commit.recorded":
-        yield from _commit_rows(seq, body)
+        yield from _commit_rows(seq, body, _count(entry.get("cause")))
     elif row["kind"] == "commit.rewritten":
         yield from _rewrite_rows(seq, body)
 
@@ -60,8 +60,11 @@ def parse_key(key: str) -> str | dict[str, str]:
     return {"base64": key[7:]} if key.startswith("base64:") else key
 
 
-def _commit_rows(seq: int, body: dict[str, Any]) -> Iterator[tuple[str, Row]]:
-    yield "commits", {"seq": seq} | {name: _text(body.get(name)) or "" for name in ("oid", "tree", "patch_id")}
+def _commit_rows(seq: int, body: dict[str, Any], cause: int | None) -> Iterator[tuple[str, Row]]:
+    if body.get("via") == "later" and cause is not None:
+        seq = cause  # more of what that entry says, and no commit of its own
+    else:
+        yield "commits", {"seq": seq} | {name: _text(body.get(name)) or "" for name in ("oid", "tree", "patch_id")}
     for item in _objects(body.get("paths")):
         path = path_key(item.get("path"))
         yield "paths", {"path": path, "seq": seq, "blob": _text(item.get("blob"))}

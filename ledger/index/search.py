@@ -76,6 +76,7 @@ class LogIndex:
         """Return the seqs of the `commit.recorded` entries made in `session`, or with paths that its calls left, in order."""
         sql = """
             SELECT seq FROM entries WHERE session = :session AND kind = 'commit.recorded'
+            AND EXISTS (SELECT 1 FROM commits WHERE commits.seq = entries.seq)
             UNION SELECT link.seq FROM entries AS made JOIN commit_calls AS link ON link.call_seq = made.seq
             WHERE made.session = :session AND made.kind = 'tool.finished' ORDER BY 1"""
         return list(self._seqs(sql, {"session": session}))
@@ -130,7 +131,9 @@ class LogIndex:
 
     def commit_before(self, session: str, before: int) -> int:
         """Return the seq of the last `commit.recorded` before `before` made in or linked to `session`, or -1."""
-        made = "SELECT max(seq) FROM entries WHERE session = :session AND kind = 'commit.recorded' AND seq < :before"
+        made = """
+            SELECT seq FROM entries WHERE session = :session AND kind = 'commit.recorded' AND seq < :before
+            AND EXISTS (SELECT 1 FROM commits WHERE commits.seq = entries.seq) ORDER BY seq DESC LIMIT 1"""
         # From the newest link backwards, no further than the session's beginning: most sessions' last commit is not far.
         linked = """
             SELECT link.seq FROM commit_calls AS link CROSS JOIN entries AS made ON made.seq = link.call_seq

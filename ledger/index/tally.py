@@ -76,7 +76,7 @@ def list_commits(index: LogIndex, span: Span) -> Iterator[Committed]:
     """Yield each commit once, in the order of their entries."""
     sql = f"""
         SELECT kept.oid, min(substr(kept.at, 1, 10)), max(kept.session), json_group_array(DISTINCT call.session),
-            EXISTS (SELECT 1 FROM lines WHERE lines.seq = kept.seq)
+            max(EXISTS (SELECT 1 FROM lines WHERE lines.seq = kept.seq))
         FROM ({_KEPT}) AS kept
         LEFT JOIN commit_calls AS link ON link.seq = kept.seq LEFT JOIN entries AS call ON call.seq = link.call_seq
         GROUP BY kept.oid ORDER BY min(kept.seq)"""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from ledger.errors import FormatError
 from ledger.recording.calls import Call, committing_calls, find_call, link_path, writing_calls
 from ledger.recording.claims import Claims
 from ledger.recording.heads import Making, note_head, seen_head
-from ledger.recording.lines import LINES_MS, is_ordinary, judge_rest, lines_of_commit
+from ledger.recording.lines import LINES_MS, Left, how_made, judge_rest, lines_of_commit, look_at_paths
 from ledger.recording.snapshots import Snapshots
 from ledger.recording.writer import Writer
 from ledger.repo.added import Ranges, read_added
@@ -45,8 +46,8 @@ def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int
     if facts is None:
         return None
     added = None if patch is None else read_added(patch, facts.paths)
-    body, call = _commit_body(writer, repo, facts, making, added)
-    parts = _split_paths(body.pop("paths"))
+    body, call, left = _commit_body(writer, repo, facts, making, added)
+    parts = split_paths(body.pop("paths"))
     first = None
     for number, paths in enumerate(parts, 1):
         part = {"part": [number, len(parts)]} if len(parts) > 1 else {}
@@ -82,6 +83,10 @@ def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int
         first = seq if first is None else first
     assert first is not None
     journal.run("INSERT INTO commits VALUES (?, ?)", (oid, first))
+    if left is not None:
+        from ledger.recording.later import note_left  # mostly there is time enough
+
+        note_left(journal, repo, first, oid, left)
     if making.claims.session:
         from ledger.recording.silence import notice_silence  # not every commit is an agent's
 
@@ -218,9 +223,9 @@ def _note_gap(writer: Writer, reason: str, making: Making, *, count: int = 1, **
     return writer.append("gap.noted", source=making.source, body=body, at_ms=making.at_ms)
 
 
-def _link_by_lines(ranges: Sequence[Mapping[str, Any]], call: Call | None) -> str:
-    """Return the link of a path that no call's result ties to the commit, from whose its lines are."""
-    if call is not None and any(part.get("call") == call.seq for part in ranges):
+def link_by_lines(ranges: Sequence[Mapping[str, Any]], made_in: int | None) -> str:
+    """Return the link of a path that no call's result ties to the commit, which was made in the call `made_in`, by its lines."""
+    if made_in is not None and any(part.get("call") == made_in for part in ranges):
         return "inferred"  # written and committed in one call: nobody looked in between
     # What a call left was committed before, or under another name, and its lines are in this blob too.
     return "partial" if any(part.get("link") in ("exact", "partial") for part in ranges) else "none"
@@ -228,9 +233,9 @@ def _link_by_lines(ranges: Sequence[Mapping[str, Any]], call: Call | None) -> st
 
 def _commit_body(
     writer: Writer, repo: GitDir, facts: CommitFacts, making: Making, added: dict[bytes, Ranges] | None
-) -> tuple[dict[str, Any], Call | None]:
+) -> tuple[dict[str, Any], Call | None, Left | None]:
     call, basis, during = _made_in(writer, repo, making)
-    lines, left = _lines(writer, repo, facts, making, added, call) if added else ({}, 0)
+    lines, count, left = _lines(writer, repo, facts, making, added or {}, call)
     paths = []
     for change in facts.paths:
         link, calls = link_path(writer.journal, repo, change.path, change.blob)
@@ -244,7 +249,7 @@ def _commit_body(
         if change.path in lines:
             item["lines"] = lines[change.path]
             if link == "none":
-                item["link"] = _link_by_lines(lines[change.path], call)
+                item["link"] = link_by_lines(lines[change.path], None if call is None else call.seq)
         paths.append(item)
     body: dict[str, Any] = {
         "oid": facts.oid,
@@ -257,14 +262,14 @@ def _commit_body(
     }
     if basis:
         body["basis"] = basis
-    if left:
-        body["lines_left"] = left
+    if count:
+        body["lines_left"] = count
     if during:
         body["during"] = during
     claims = making.claims.as_body()
     if claims and (call is None or claims.get("session") != call.session or claims.get("call", call.call) != call.call):
         body["claims"] = claims
-    return body, call
+    return body, call, left if count else None
 
 
 def _lines(
@@ -274,18 +279,23 @@ def _lines(
     making: Making,
     added: dict[bytes, Ranges],
     call: Call | None,
-) -> tuple[dict[bytes, list[dict[str, Any]]], int]:
-    """Return the member `lines` of the commit's paths, and how many have none for want of time or room."""
+) -> tuple[dict[bytes, list[dict[str, Any]]], int, Left]:
+    """Return the member `lines` of the commit's paths, how many have none for want of time or room, and what these will need."""
     journal = writer.journal
     snapshots = Snapshots(journal, repo, making.clock_ms())
-    ordinary = making.via != "spool" and is_ordinary(journal, repo, facts.oid)
+    made = how_made(journal, repo, facts.oid) if making.via != "spool" else ""
     others = writing_calls(journal, repo, making.clock_ms())
-    rest = judge_rest(journal, repo, call, others, ordinary=ordinary)
-    budget_ms = int(writer.settings.get("lines_ms", LINES_MS))
-    found = lines_of_commit(snapshots, facts, added, rest, budget_ms / 1000)
+    rest = judge_rest(journal, repo, call, others, made)
+    budget_s = int(writer.settings.get("lines_ms", LINES_MS)) / 1000
+    start = time.monotonic()
+    look_at_paths(snapshots, facts, rest, budget_s)
+    left = Left(rest, snapshots.newest_id())
+    found, count = lines_of_commit(snapshots, facts, added, rest, budget_s - (time.monotonic() - start)) if added else ({}, 0)
+    for change in facts.paths:
+        snapshots.note_committed(change.path, change.blob)
     snapshots.sweep()
     snapshots.close()
-    return found
+    return found, count, left
 
 
 def _made_in(writer: Writer, repo: GitDir, making: Making) -> tuple[Call | None, dict[str, str], list[int]]:
@@ -331,7 +341,7 @@ def _judge_trailers(writer: Writer, message: bytes) -> list[dict[str, Any]]:
     return judged
 
 
-def _split_paths(paths: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+def split_paths(paths: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Return the paths in parts that each fit an entry."""
     parts: list[list[dict[str, Any]]] = [[]]
     size = 0

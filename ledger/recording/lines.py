@@ -7,13 +7,13 @@ open that could write, and every earlier look was whole. In a call, it is that c
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ledger.core.linediff import split_text
 from ledger.recording.calls import Call
 from ledger.recording.effects import CLOCK_MS, in_doubt
-from ledger.recording.origins import HERE, HUMAN, NEW, UNKNOWN, Origin, agents, carry, describe
+from ledger.recording.origins import HERE, HUMAN, NEW, UNKNOWN, Origin, agents, carry, describe, less_sure
 from ledger.recording.snapshots import Snapshots, Version
 from ledger.repo.added import Ranges
 from ledger.repo.commits import CommitFacts, PathChange
@@ -35,30 +35,49 @@ class Rest(NamedTuple):
     new: Origin
     here: Origin
     since_ms: int | None = None  # nobody but a person wrote before: when the first call began that was open
+    made: str = ""  # `how_made`
 
 
-def judge_rest(journal: Journal, repo: GitDir, call: Call | None, others: Sequence[Call], *, ordinary: bool) -> Rest:
-    """Return whose what is left of a commit is, which `call` made, while `others` were open as well."""
+class Left(NamedTuple):
+    """What must be known of a commit to follow the rest of its lines afterwards: the `Rest`, and the id of its newest version."""
+
+    rest: Rest
+    newest: int
+
+
+def judge_rest(journal: Journal, repo: GitDir, call: Call | None, others: Sequence[Call], made: str) -> Rest:
+    """Return whose what is left of a commit is, which `call` made, while `others` were open as well; `made` is `how_made`."""
+    ordinary = made != ""
     sure = ordinary and not in_doubt(journal, repo)
     here = HUMAN if sure else UNKNOWN
     since = min((each.at_ms for each in (*others, *([call] if call else []))), default=None) if sure else None
     if call is not None and all(each.seq == call.seq for each in others):
-        return Rest(agents(call.seq, "inferred") if ordinary else UNKNOWN, here, since)
-    return Rest(HUMAN if sure and not others else UNKNOWN, here, since)
+        return Rest(agents(call.seq, "inferred") if ordinary else UNKNOWN, here, since, made)
+    return Rest(HUMAN if sure and not others else UNKNOWN, here, since, made)
 
 
-def is_ordinary(journal: Journal, repo: GitDir, oid: str) -> bool:
-    """Say whether a commit that is HEAD was made by `git commit`, by the reflog: of the files that lay there, not of other commits.
-
-    An amended commit is ordinary if the one before it was recorded.
+def how_made(journal: Journal, repo: GitDir, oid: str) -> str:
+    """Return how a commit that is HEAD was made of the files that lay there, by the reflog: `commit`, or `amend` where the one
+    before it was recorded; empty where it was made of other commits, or that is not known.
     """
     moves = read_moves_near_end(repo)
     made = next((move for move in reversed(moves) if move.new == oid and move.old != oid), None)
     if made is None:
-        return False
+        return ""
     if made.action == "commit (amend)":
-        return journal.one("SELECT 1 FROM commits WHERE oid = ?", (made.old,)) is not None
-    return made.action in ("commit", "commit (initial)", "commit (merge)")
+        return "amend" if journal.one("SELECT 1 FROM commits WHERE oid = ?", (made.old,)) is not None else ""
+    return "commit" if made.action in ("commit", "commit (initial)", "commit (merge)") else ""
+
+
+def look_at_paths(snapshots: Snapshots, facts: CommitFacts, rest: Rest, budget_s: float) -> None:
+    """Look again at the paths of a commit that were seen and that changed since, for about `budget_s`.
+
+    What was there at one commit and is gone at the next is then known to have been gone, should it come back.
+    """
+    until = time.monotonic() + budget_s
+    for change in facts.paths[:_MAX_PATHS]:
+        if time.monotonic() < until:
+            snapshots.refresh(change.path, rest.new)
 
 
 def lines_of_commit(
@@ -69,7 +88,7 @@ def lines_of_commit(
     What was learned is kept. Texts are compared only within `budget_s`.
     """
     found: dict[bytes, list[dict[str, Any]]] = {}
-    gone = [change.path for change in facts.paths if change.blob is None]
+    gone = _gone(facts)
     room, left = _MAX_IN_ALL, max(len(facts.paths) - _MAX_PATHS, 0)
     until = time.monotonic() + budget_s
     _fetch(snapshots, [change for change in facts.paths[:_MAX_PATHS] if added.get(change.path)])
@@ -77,20 +96,78 @@ def lines_of_commit(
         ranges = added.get(change.path)
         if change.blob is None or ranges is None:
             continue
-        count = ranges[-1][1] if ranges else 0
-        version, origins = _follow(snapshots, change, count, gone, rest, until)
-        if origins is None:
+        lines = _lines_of_path(snapshots, change, ranges, gone, rest, until)
+        if lines is None or len(lines) > min(_MAX_RANGES, room):
             left += 1
-            continue
-        settled = _settle(origins, ranges, rest)
-        _keep(snapshots, change, version, settled)
-        lines = describe(ranges, lambda number, settled=settled: settled[number - 1])  # type: ignore[misc]
-        if ranges and len(lines) <= min(_MAX_RANGES, room):
+        elif ranges:
             found[change.path] = lines
             room -= len(lines)
-        elif ranges:
-            left += 1
     return found, left
+
+
+def lines_left(
+    snapshots: Snapshots,
+    facts: CommitFacts,
+    added: dict[bytes, Ranges],
+    rest: Rest,
+    told: Collection[bytes],
+    start: int,
+    budget_s: float,
+) -> tuple[dict[bytes, list[dict[str, Any]]], int]:
+    """Return the member `lines` of paths from the one at `start` on that are not `told`, and where to go on after `budget_s`.
+
+    `snapshots` and `rest` are as they were at the commit; the work tree has gone on, and is not looked at.
+    """
+    found: dict[bytes, list[dict[str, Any]]] = {}
+    lines: list[dict[str, Any]] | None
+    gone = _gone(facts)
+    room, until, tried = _MAX_IN_ALL, time.monotonic() + budget_s, False
+    for at, change in enumerate(facts.paths[start:], start):
+        ranges = added.get(change.path)
+        if change.blob is None or not ranges or change.path in told or not _can_be_told(snapshots, change, gone, rest):
+            continue
+        if tried and time.monotonic() > until:
+            return found, at
+        tried = True  # each round gets at least one done
+        known = snapshots.find(change.path, change.blob) if at < _MAX_PATHS else None
+        if known is not None:  # the hook settled it, and had no room
+            lines = _describe(ranges, known.origins(ranges[-1][1]))
+        else:
+            lines = _lines_of_path(snapshots, change, ranges, gone, rest, until + 3600)
+        if lines is None or len(lines) > _MAX_RANGES:
+            continue
+        if len(lines) > room:
+            return found, at
+        found[change.path] = lines
+        room -= len(lines)
+    return found, len(facts.paths)
+
+
+def _can_be_told(snapshots: Snapshots, change: PathChange, gone: list[bytes], rest: Rest) -> bool:
+    """Say whether a path can be followed afterwards: whether one that nobody saw lay there before, only the work tree knew."""
+    if rest.new == rest.here or snapshots.newest(change.path, 1) or snapshots.find_anywhere(change.blob or "") is not None:
+        return True
+    return change.status == "A" and bool(_moved(snapshots, gone))
+
+
+def _gone(facts: CommitFacts) -> list[bytes]:
+    return [change.path for change in facts.paths if change.blob is None]
+
+
+def _lines_of_path(
+    snapshots: Snapshots, change: PathChange, ranges: Ranges, gone: list[bytes], rest: Rest, until: float
+) -> list[dict[str, Any]] | None:
+    """Return the member `lines` of a path and keep what was learned of it; None where its text was not compared in time."""
+    version, origins = _follow(snapshots, change, ranges[-1][1] if ranges else 0, gone, rest, until)
+    if origins is None:
+        return None
+    settled = _doubt_again(snapshots, change, ranges, _settle(origins, ranges, rest), rest, until)
+    _keep(snapshots, change, version, settled)
+    return _describe(ranges, settled)
+
+
+def _describe(ranges: Ranges, origins: list[Origin]) -> list[dict[str, Any]]:
+    return describe(ranges, lambda number: origins[number - 1])
 
 
 def _fetch(snapshots: Snapshots, changes: list[PathChange]) -> None:
@@ -116,10 +193,15 @@ def _follow(
 ) -> tuple[Version | None, list[Origin] | None]:
     """Return the version of a committed path, if it was seen, and the origins of its lines, at least `count` of them; or None."""
     path, blob = change.path, change.blob or ""
-    version = snapshots.find(path, blob) or snapshots.find_anywhere(blob)
+    version = snapshots.find(path, blob)
     if version is not None:
-        return (version if version.path == path else None), version.origins(max(count, sum(run[0] for run in version.runs)))
-    older = snapshots.newest(path, 4) or (_moved(snapshots, gone) if change.status == "A" else [])
+        return version, version.all_origins(count)
+    older = snapshots.newest(path, 4)
+    elsewhere = None if older else snapshots.find_anywhere(blob)
+    if elsewhere is not None:
+        return None, list(map(less_sure, elsewhere.all_origins(count)))
+    moved = _moved(snapshots, gone) if not older and change.status == "A" else []
+    older = older or moved
     if not older:
         return None, [HERE if _is_older(snapshots, path, blob, rest.since_ms) else NEW] * count
     if time.monotonic() > until:
@@ -127,7 +209,8 @@ def _follow(
     text = snapshots.text_in_git(blob)
     if text is None:
         return None, None
-    return None, _trace(snapshots, path, split_text(text), older)
+    traced = _trace(snapshots, path, split_text(text), older)
+    return None, list(map(less_sure, traced)) if moved and traced is not None else traced
 
 
 def _is_older(snapshots: Snapshots, path: bytes, blob: str, since_ms: int | None) -> bool:
@@ -162,6 +245,41 @@ def _settle(origins: list[Origin], ranges: Ranges, rest: Rest) -> list[Origin]:
             settled[at] = rest.new if origins[at] == NEW else rest.here if origins[at] == HERE else origins[at]
     count = ranges[-1][1] if ranges else 0
     return settled + [UNKNOWN] * (count - len(settled))
+
+
+def _doubt_again(
+    snapshots: Snapshots, change: PathChange, ranges: Ranges, origins: list[Origin], rest: Rest, until: float
+) -> list[Origin]:
+    """Take `exact` from lines that a commit of the files that lay there adds once more.
+
+    An earlier commit of the path had them, so they were gone meanwhile, and somebody may have typed them again. Those that the
+    amended commit had were not gone.
+    """
+    added = [at for first, last in ranges for at in range(first - 1, last) if origins[at].by == 1 and origins[at].link == 0]
+    if not rest.made or not added:
+        return origins
+    calls = {origins[at].call for at in added}
+    last = snapshots.last_committed(change.path) if rest.made == "amend" else None
+    kept: set[tuple[bytes, Origin]] = set()
+    before: set[tuple[bytes, Origin]] = set()
+    for version in snapshots.committed(change.path):
+        if any(by == 1 and link == 0 and call in calls for _, by, call, link in version.runs):
+            text = snapshots.text_in_git(version.blob) if time.monotonic() < until else None
+            if text is None:
+                return [less_sure(origin) for origin in origins]
+            lines = split_text(text)
+            pairs = zip(lines, version.origins(len(lines)), strict=True)
+            (kept if version.blob == last else before).update(pair for pair in pairs if pair[1].call in calls)
+    before -= kept
+    text = snapshots.text_of_blob(change.path, change.blob) if before else None
+    if not before:
+        return origins
+    lines = [] if text is None else split_text(text)
+    doubted = list(origins)
+    for at in added:
+        if at >= len(lines) or (lines[at], origins[at]) in before:
+            doubted[at] = less_sure(origins[at])
+    return doubted
 
 
 def _keep(snapshots: Snapshots, change: PathChange, version: Version | None, settled: list[Origin]) -> None:

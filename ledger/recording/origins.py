@@ -37,6 +37,11 @@ def agents(call: int, link: str) -> Origin:
     return Origin(1, call, LINKS.index(link))
 
 
+def less_sure(origin: Origin) -> Origin:
+    """Return the origin of a line that may be another's as well: an agent's is no longer exact."""
+    return origin._replace(link=max(origin.link, 1)) if origin.by == 1 else origin
+
+
 def carry(
     old: Sequence[bytes], origins: Sequence[Origin], new: Sequence[bytes], fresh: Origin, *, doubtful: Origin = UNKNOWN
 ) -> list[Origin]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.core.linediff import split_text
 from ledger.recording.glance import list_known
-from ledger.recording.origins import HERE, NEW, UNKNOWN, Origin, carry, claim, pack, unpack
+from ledger.recording.origins import HERE, NEW, UNKNOWN, Origin, carry, claim, less_sure, pack, unpack
 from ledger.repo.blobs import TOO_LARGE
 from ledger.repo.gitdir import GitDir
 from ledger.repo.index import sign_path
@@ -45,6 +45,10 @@ class Version(NamedTuple):
         """Return the origins of its lines."""
         return unpack(self.runs, lines)
 
+    def all_origins(self, lines: int) -> list[Origin]:
+        """Return the origins of all that was kept of it, and of at least so many lines: where nobody counted them."""
+        return self.origins(max(lines, sum(run[0] for run in self.runs)))
+
 
 class Seen(NamedTuple):
     """A path when it was last looked at."""
@@ -65,13 +69,17 @@ class Change(NamedTuple):
 
 
 class Snapshots:
-    """The notes on one work tree's paths. Nothing in here raises for what the work tree or git hold."""
+    """The notes on one work tree's paths. Nothing in here raises for what the work tree or git hold.
 
-    def __init__(self, journal: Journal, repo: GitDir, at_ms: int) -> None:
+    With `until`, versions that were noted after the one of this id are not there: it is as it was then.
+    """
+
+    def __init__(self, journal: Journal, repo: GitDir, at_ms: int, *, until: int = 2**62) -> None:
         journal.make_later_notes()
         self._journal = journal
         self.repo = repo
         self.at_ms = at_ms
+        self._until = until
         self.object_format = journal.meta("object_format") or "sha1"
         self._objects: ObjectReader | None = None
         self._texts: dict[str, bytes | None] = {}
@@ -108,21 +116,36 @@ class Snapshots:
     ) -> Change:
         """Look at a path: whatever is new in its text since the last look is `fresh`. `base` is blob and mode before, if not seen.
 
-        A version that is known already is what it was: something was undone, stashed or taken back.
+        A version that is known already is what it was: something was undone, stashed or taken back. But it may as well have been
+        typed again, so that none of its lines stays exact, unless it came back in the time of a call that names the path.
         """
         state = self.state(path) if state is None else state
         seen = self.seen(path)
         before, mode = base if seen is None else (seen.blob, seen.mode)
         if state.blob is not None and (seen is None or seen.blob != state.blob):
-            self._follow(path, before, state, fresh)
+            known = self.find(path, state.blob)
+            if known is None:
+                self._follow(path, before, state, fresh)
+            elif not _is_named(fresh):
+                self.doubt(known)
         if seen is None or seen.signature != state.signature or seen.blob != state.blob:
             self.note(path, state)
         return Change(path, before, state.blob, mode, state.mode)
 
+    def refresh(self, path: bytes, fresh: Origin) -> None:
+        """Look again at a path that was seen, if its stat data is not what it was; `fresh` as in `observe`."""
+        seen = self.seen(path)
+        if seen is not None and sign_path(self.repo, path) != seen.signature:
+            self.observe(path, fresh)
+
     def begin(self, path: bytes, whose: Origin = HERE) -> FileState:
         """Look at a path for the first time: what is there was there."""
         state = self.state(path)
-        self.save(path, state, [whose] * (0 if state.text is None else len(split_text(state.text))))
+        known = self.find(path, state.blob)
+        if known is None:
+            self.save(path, state, [whose] * (0 if state.text is None else len(split_text(state.text))))
+        else:
+            self.doubt(known)  # from another work tree, or typed again in this one
         self.note(path, state)
         return state
 
@@ -144,17 +167,20 @@ class Snapshots:
 
     def _follow(self, path: bytes, before: str | None, state: FileState, fresh: Origin) -> None:
         """Keep the new version of a path with the origins of its lines, carried over from the one before."""
-        if state.blob is None or state.text is None or self.find(path, state.blob) is not None:
+        if state.blob is None or state.text is None:
             return
         lines = split_text(state.text)
         moved = self.find_anywhere(state.blob) if before is None else None
+        if moved is not None and _is_named(fresh) and self.state(moved.path).blob is not None:
+            moved = None  # two files that read alike, or did: the call wrote this one
         if moved is not None:
-            self.save(path, state, moved.origins(len(lines)))
+            origins = moved.origins(len(lines))
+            self.save(path, state, origins if _is_named(fresh) else [less_sure(origin) for origin in origins])
             return
         version = self.find(path, before)
         old = self.text_of_blob(path, before)
         if old is None or len(lines) > _MAX_LINES:
-            origins: list[Origin] = [UNKNOWN] * len(lines)  # what was there before is not known, so neither is what is new
+            origins = [UNKNOWN] * len(lines)  # what was there before is not known, so neither is what is new
         else:
             old_lines = split_text(old)
             kept = [HERE] * len(old_lines) if version is None else version.origins(len(old_lines))
@@ -183,7 +209,7 @@ class Snapshots:
                 continue
             more = carry(old, version.origins(len(old)), lines, NEW)
             origins = [
-                _less_sure(second) if first == NEW and line in lost and second != HERE else first
+                less_sure(second) if first == NEW and line in lost and second != HERE else first
                 for line, first, second in zip(lines, origins, more, strict=True)
             ]
         return origins
@@ -194,19 +220,31 @@ class Snapshots:
         """Return the version of a path with this blob, or None."""
         if blob is None:
             return None
-        return self._version(self._journal.one(f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? AND blob = ?", (path, blob)))
+        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? AND blob = ? AND id <= ?"
+        return self._version(self._journal.one(sql, (path, blob, self._until)))
 
     def find_anywhere(self, blob: str) -> Version | None:
         """Return the newest version with this blob, at whatever path: files are moved."""
-        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE blob = ? ORDER BY id DESC LIMIT 1"
-        return self._version(self._journal.one(sql, (blob,)))
+        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE blob = ? AND id <= ? ORDER BY id DESC LIMIT 1"
+        return self._version(self._journal.one(sql, (blob, self._until)))
+
+    def newest_id(self) -> int:
+        """Return the id of the version that was noted last, 0 where there is none."""
+        row = self._journal.one("SELECT max(id) FROM snapshot")
+        return int(row[0] or 0) if row is not None else 0
 
     def newest(self, path: bytes, count: int) -> list[Version]:
         """Return the newest versions of a path, the one that was seen last first."""
-        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? ORDER BY id DESC LIMIT ?"
-        found = [version for row in self._journal.all(sql, (path, count)) if (version := self._version(row)) is not None]
+        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? AND id <= ? ORDER BY id DESC LIMIT ?"
+        rows = self._journal.all(sql, (path, self._until, count))
+        found = [version for row in rows if (version := self._version(row)) is not None]
         seen = self.seen(path)
         return sorted(found, key=lambda version: seen is None or version.blob != seen.blob)
+
+    def committed(self, path: bytes) -> list[Version]:
+        """Return the versions of a path whose text git keeps, for they were committed: the newest first."""
+        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? AND id <= ? AND size = 0 ORDER BY id DESC"
+        return [version for row in self._journal.all(sql, (path, self._until)) if (version := self._version(row)) is not None]
 
     def save(self, path: bytes, state: FileState, origins: Sequence[Origin], *, stored: bool = False) -> None:
         """Keep a version; its text only if it is one and git does not keep it (`stored`)."""
@@ -215,13 +253,30 @@ class Snapshots:
         packed = zlib.compress(state.text, 1) if state.text is not None and not stored else None
         size = 0 if packed is None else len(packed)
         row = (path, state.blob, self.at_ms, json.dumps(pack(origins), separators=(",", ":")), size, packed)
-        self._journal.run("INSERT INTO snapshot (path, blob, at_ms, origins, size, text) VALUES (?, ?, ?, ?, ?, ?)", row)
+        # What was noted since the time that this looks back to stays as it is.
+        self._journal.run("INSERT OR IGNORE INTO snapshot (path, blob, at_ms, origins, size, text) VALUES (?, ?, ?, ?, ?, ?)", row)
         self._trim(path)
 
     def set_origins(self, version: Version, origins: Sequence[Origin]) -> None:
         """Replace the origins of a version's lines."""
         packed = json.dumps(pack(origins), separators=(",", ":"))
         self._journal.run("UPDATE snapshot SET origins = ? WHERE id = ?", (packed, version.id))
+
+    def doubt(self, version: Version) -> None:
+        """Take `exact` from all lines of a version: it came back, and somebody may have typed it again."""
+        runs = [[length, *less_sure(Origin(*origin))] for length, *origin in version.runs]
+        if runs != version.runs:
+            packed = json.dumps(runs, separators=(",", ":"))
+            self._journal.run("UPDATE snapshot SET origins = ? WHERE id = ?", (packed, version.id))
+
+    def last_committed(self, path: bytes) -> str | None:
+        """Return the blob that the last recorded commit of a path left there, or None where it left none, or none is known."""
+        row = self._journal.one("SELECT blob FROM committed WHERE path = ?", (path,))
+        return None if row is None else row[0]
+
+    def note_committed(self, path: bytes, blob: str | None) -> None:
+        """Remember the blob that a commit left at a path."""
+        self._journal.run("INSERT OR REPLACE INTO committed VALUES (?, ?)", (path, blob))
 
     def forget_text(self, path: bytes, blob: str) -> None:
         """Drop the text of a version that git keeps now."""
@@ -300,8 +355,9 @@ class Snapshots:
             self._journal.run("DELETE FROM seen WHERE worktree = ? AND path = ?", (self.repo.git_dir, path))
 
 
-def _less_sure(origin: Origin) -> Origin:
-    return origin._replace(link=max(origin.link, 1)) if origin.by == 1 else origin
+def _is_named(fresh: Origin) -> bool:
+    """Say whether what is new is a call's that names the path, and that alone could write it."""
+    return fresh.by == 1 and fresh.link == 1
 
 
 _COLUMNS = "id, path, blob, origins, text"

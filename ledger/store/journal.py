@@ -18,6 +18,8 @@ a journal still verifies:
     transcript  how far each transcript of an agent was read; made when the first one is
     snapshot  versions of a path, whose each line of them is, and the text where git does not keep it
     seen      each path's state when it was last looked at
+    committed  the blob that the last recorded commit of a path left there
+    unfollowed  commits some of whose lines a hook had not the time to follow, and what it knew of the rest
 """
 
 from __future__ import annotations
@@ -64,6 +66,10 @@ _LATER_NOTES = (
   worktree TEXT NOT NULL, path BLOB NOT NULL, blob TEXT, mode INTEGER NOT NULL, signature TEXT NOT NULL, at_ms INTEGER NOT NULL,
   PRIMARY KEY (worktree, path)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS seen_at ON seen (worktree, at_ms)",
+    "CREATE TABLE IF NOT EXISTS committed (path BLOB PRIMARY KEY, blob TEXT) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS unfollowed (
+  seq INTEGER PRIMARY KEY, oid TEXT NOT NULL, worktree TEXT NOT NULL, newest INTEGER NOT NULL, rest TEXT NOT NULL,
+  next INTEGER NOT NULL)""",
 )
 
 

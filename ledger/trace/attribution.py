@@ -21,9 +21,8 @@ from ledger.repo.catfile import ObjectReader
 from ledger.repo.commits import is_oid
 from ledger.repo.manycommits import Added
 from ledger.trace.logs import Log
-from ledger.trace.match import Recorded
 from ledger.trace.matching import Commits
-from ledger.trace.window import linked_paths
+from ledger.trace.recorded import Recorded, linked_paths
 
 MAX_BLOB_BYTES = 8 << 20
 _BY = frozenset({"agent", "human", "unknown"})

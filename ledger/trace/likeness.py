@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ledger.core.entry import Entry
 from ledger.core.text import format_path, parse_path
 from ledger.errors import FormatError
 from ledger.index.rows import path_key
@@ -19,8 +18,8 @@ from ledger.repo.commits import CommitFacts, PathChange
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.repo.ranges import are_here, changed_between, is_ancestor, list_commits, merge_base, patch_id_between
-from ledger.trace.logs import Log, Logs
-from ledger.trace.recorded import Recorded, distinct, find_recorded, is_first_part, linked_paths
+from ledger.trace.logs import Logs
+from ledger.trace.recorded import Recorded, distinct, find_recorded, first_part, linked_paths
 
 _MAX_HEADS = 48  # recorded commits whose ranges are looked at: each costs three children
 _MAX_PER_PATH = 40
@@ -202,7 +201,7 @@ def _of_path(logs: Logs, key: str) -> list[Recorded]:
     found = []
     for log in logs.related():
         for entry in log.entries(log.index.commits_of_path(key, _MAX_PER_PATH), "commit.recorded"):
-            first = entry if is_first_part(entry) else _first_part(log, entry)
+            first = first_part(log, entry)
             if first is not None:
                 found.append(Recorded(log, first))
     return distinct(found)
@@ -212,7 +211,7 @@ def _of_blob(logs: Logs, blob: str) -> list[Recorded]:
     found = []
     for log in logs.related():
         for entry in log.entries(log.index.commits_of_blob(blob, _MAX_PER_PATH), "commit.recorded"):
-            first = entry if is_first_part(entry) else _first_part(log, entry)
+            first = first_part(log, entry)
             if first is not None:
                 found.append(Recorded(log, first))
     return distinct(found)
@@ -239,13 +238,6 @@ def _named_oids(message: str) -> list[str]:
 
 def _reverted(message: str) -> list[str]:
     return re.findall(r"This reverts commit ([0-9a-f]{40,64})", message)[:_MAX_NAMED]
-
-
-def _first_part(log: Log, entry: Entry) -> Entry | None:
-    oid = entry.body.get("oid")
-    if not isinstance(oid, str):
-        return None
-    return next((first for first in log.entries(log.index.commits("oid", oid)) if is_first_part(first)), None)
 
 
 def _of_range(repo: GitDir, logs: Logs, base: str, head: str) -> list[Recorded]:

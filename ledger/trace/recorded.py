@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ledger.core.entry import Entry
+from ledger.index.rows import path_key
 from ledger.trace.logs import Log, Logs
 
 
@@ -31,29 +32,51 @@ def find_recorded(logs: Logs, column: str, value: str) -> list[Recorded]:
     return found
 
 
+def is_later(entry: Entry) -> bool:
+    """Say whether a `commit.recorded` tells more lines of a commit that an earlier entry, its `cause`, has recorded."""
+    return entry.body.get("via") == "later" and entry.cause is not None
+
+
 def is_first_part(entry: Entry) -> bool:
     """Say whether a `commit.recorded` is the whole, or the first of its parts."""
     part = entry.body.get("part")
-    return not isinstance(part, list) or part[:1] == [1]
+    return not is_later(entry) and (not isinstance(part, list) or part[:1] == [1])
+
+
+def first_part(log: Log, entry: Entry) -> Entry | None:
+    """Return the entry by which the commit of a `commit.recorded` counts: itself, or the first of its parts."""
+    if is_first_part(entry):
+        return entry
+    oid = entry.body.get("oid")
+    if not isinstance(oid, str):
+        return None
+    return next((first for first in log.entries(log.index.commits("oid", oid)) if is_first_part(first)), None)
 
 
 def commit_parts(recorded: Recorded) -> list[Entry]:
-    """Return the entry and, where the commit goes on over several (`body.part`), those that follow."""
-    part = recorded.entry.body.get("part")
-    if not (isinstance(part, list) and len(part) == 2 and isinstance(part[1], int)):
-        return [recorded.entry]
-    log, oid = recorded.log, recorded.oid
-    last = recorded.entry.seq + part[1]
-    return [entry for entry in log.entries(log.index.commits("oid", oid)) if recorded.entry.seq <= entry.seq < last]
+    """Return the entry, those that follow where the commit goes on over several (`body.part`), and what was told of it later."""
+    log, first, parts = recorded.log, recorded.entry, [recorded.entry]
+    part = first.body.get("part")
+    if isinstance(part, list) and len(part) == 2 and isinstance(part[1], int):
+        last = first.seq + part[1]
+        parts = [entry for entry in log.entries(log.index.commits("oid", recorded.oid)) if first.seq <= entry.seq < last]
+    answers = log.entries(log.index.answers(first.seq), "commit.recorded")
+    return [*parts, *(entry for entry in answers if is_later(entry) and entry.body.get("oid") == recorded.oid)]
 
 
 def linked_paths(recorded: Recorded) -> list[dict[str, Any]]:
-    """Return the paths that a recorded commit lists, over all its parts."""
-    found: list[dict[str, Any]] = []
+    """Return the paths that a recorded commit lists, over all its parts; what was told later of one is in its place."""
+    found: dict[str, dict[str, Any]] = {}
     for part in commit_parts(recorded):
         paths = part.body.get("paths")
-        found += [path for path in paths if isinstance(path, dict)] if isinstance(paths, list) else []
-    return found
+        for path in paths if isinstance(paths, list) else []:
+            if isinstance(path, dict):
+                key = path_key(path.get("path"))
+                if not is_later(part):
+                    found.setdefault(key, path)
+                elif key in found and found[key].get("blob") == path.get("blob") and "lines" not in found[key]:
+                    found[key] = path
+    return list(found.values())
 
 
 def distinct(found: Iterable[Recorded]) -> list[Recorded]:

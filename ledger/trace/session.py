@@ -20,10 +20,10 @@ from ledger.trace.answers import (
 )
 from ledger.trace.attribution import parse_ranges
 from ledger.trace.logs import Log, Logs
-from ledger.trace.match import Recorded
 from ledger.trace.model import Approval, Asked, Boundary, Commit, Network, Planned, Ran, Who
 from ledger.trace.people import describe_commit
-from ledger.trace.window import Window, linked_paths
+from ledger.trace.recorded import Recorded, distinct, first_part, linked_paths
+from ledger.trace.window import Window
 
 MAX_ENTRIES = 20_000
 _MAX_NAMED = 6
@@ -143,11 +143,12 @@ def _about(found: Found, windows: list[Window], asked: list[Asked], count: int) 
 
 
 def _commits(repo: GitDir, found: Found, unknown: Unknown) -> list[SessionCommit]:
-    recorded = [
-        Recorded(log, entry)
+    recorded = distinct(
+        Recorded(log, first)
         for log in found.logs
         for entry in log.entries(log.index.commits_of_session(found.session), "commit.recorded")
-    ]
+        if (first := first_part(log, entry)) is not None
+    )
     try:
         here = read_commit_objects(repo, dict.fromkeys(item.oid for item in recorded if is_oid(item.oid)))
     except RepoError:
@@ -165,8 +166,7 @@ def _commits(repo: GitDir, found: Found, unknown: Unknown) -> list[SessionCommit
                 "lines": None,
             },
         )
-        paths = item.entry.body.get("paths")
-        one["paths"] += len(paths) if isinstance(paths, list) else 0
+        one["paths"] += len(linked_paths(item))
         lines = _lines(item.log, item.entry, found.session)
         one["lines"] = lines if one["lines"] is None else one["lines"] + (lines or 0)
     gone = sum(one["commit"] is None for one in commits.values())

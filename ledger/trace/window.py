@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from ledger.core.entry import Entry
 from ledger.trace.logs import Log
-from ledger.trace.recorded import Recorded
-from ledger.trace.recorded import linked_paths as linked_paths
+from ledger.trace.recorded import Recorded, is_later, linked_paths
 
 _PERSISTENT = ("prompt.submitted", "plan.updated", "boundary.declared")
 _OF_CALLS = ("approval.requested", "approval.decided", "network.decided", "boundary.hit", "tool.finished", "message.sent")
@@ -140,7 +139,7 @@ def _rest_of_turn(item: Recorded) -> set[int]:
     if not session or not turn:
         return set()
     rest = [entry for entry in item.log.entries(item.log.index.of_session(session, item.entry.seq)) if entry.turn == turn]
-    if any(entry.kind == "commit.recorded" and entry.body.get("oid") != item.oid for entry in rest):
+    if any(entry.kind == "commit.recorded" and entry.body.get("oid") != item.oid and not is_later(entry) for entry in rest):
         return set()
     return {entry.seq for entry in rest if entry.kind != "prompt.submitted"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -316,19 +317,6 @@ def test_doubt_ends_with_a_look_that_has_time(sandbox: Sandbox) -> None:
     assert told(desk, commit_all(desk), "b.txt") == {"its": "unknown", "mine": "human"}
 
 
-def test_a_commit_that_takes_too_long_says_so(sandbox: Sandbox) -> None:
-    """Versions that were seen are looked up; texts are compared only while there is time."""
-    desk = Desk.begin(sandbox, settings={"lines_ms": 0})
-    patch(desk, "c1", "a.txt", "one\n")
-    patch(desk, "c1b", "b.txt", "one\n")
-    write(desk, "b.txt", "one\nmine\n")
-    oid = commit_all(desk)
-    assert told(desk, oid) == {"one": "c1 exact"}
-    entry = desk.of_commit(oid)
-    assert [item["path"] for item in entry.body["paths"] if "lines" not in item] == ["b.txt"]
-    assert entry.body["lines_left"] == 1
-
-
 def test_texts_go_when_git_has_them(desk: Desk) -> None:
     """A text is kept only as long as nobody else keeps it."""
     import sqlite3
@@ -342,3 +330,115 @@ def test_texts_go_when_git_has_them(desk: Desk) -> None:
     head = desk.git("rev-parse", "HEAD:a.txt")
     assert (b"a.txt", head) not in rows
     assert os.path.exists(desk.journal)
+
+
+def again_elsewhere(desk: Desk) -> None:
+    """A person writes a file that reads like the agent's."""
+    patch(desk, "c1", "new.txt", "{}\n")
+    write(desk, "a.txt", "{}\n")
+
+
+def again_elsewhere_later(desk: Desk) -> None:
+    """The agent's file is committed, and a person's like it comes with the next commit."""
+    patch(desk, "c1", "new.txt", "{}\n")
+    commit_all(desk)
+    write(desk, "a.txt", "{}\n")
+
+
+def again_after_a_look(desk: Desk) -> None:
+    """A person takes the agent's line out, a command looks, and the person types it again."""
+    patch(desk, "c1", "a.txt", BASE + "{}\n")
+    write(desk, "a.txt", BASE)
+    shell(desk, "c2", "true")
+    write(desk, "a.txt", BASE + "{}\n")
+
+
+def again_after_a_commit(desk: Desk) -> None:
+    """A flag goes on, off, and on again: the first time by the agent, then by a person's commits."""
+    patch(desk, "c1", "a.txt", BASE + "{}\n")
+    commit_all(desk)
+    write(desk, "a.txt", BASE)
+    commit_all(desk)
+    write(desk, "a.txt", BASE + "{}\n")
+
+
+def again_with_more(desk: Desk) -> None:
+    """As before, and with another line beside it."""
+    again_after_a_commit(desk)
+    write(desk, "a.txt", "more\n" + BASE + "{}\n")
+
+
+def again_on_another_branch(desk: Desk) -> None:
+    """The agent's line is on one branch; a person types it on another, and nobody looked in between."""
+    patch(desk, "c1", "a.txt", BASE + "{}\n")
+    commit_all(desk)
+    desk.git("checkout", "-q", "-b", "other", "HEAD~1")
+    write(desk, "a.txt", "more\n" + BASE + "{}\n")
+
+
+def again_uncommitted(desk: Desk) -> None:
+    """The agent's line never was committed: a person took it out, committed, and typed it again."""
+    patch(desk, "c1", "a.txt", BASE + "{}\n")
+    write(desk, "a.txt", "other\n" + BASE)
+    commit_all(desk)
+    write(desk, "a.txt", "other\n" + BASE + "{}\n")
+
+
+def again_after_removal(desk: Desk) -> None:
+    """The agent's file is removed, and a person writes it again."""
+    patch(desk, "c1", "a.txt", "{}\n")
+    commit_all(desk)
+    (desk.path / "a.txt").unlink()
+    commit_all(desk)
+    write(desk, "a.txt", "{}\n")
+
+
+def again_under_another_name(desk: Desk) -> None:
+    """A person removes the agent's file, and writes another with a line of it."""
+    desk.git("mv", "a.txt", "b.txt")
+    patch(desk, "c1", "b.txt", BASE + "{}\n")
+    commit_all(desk)
+    (desk.path / "b.txt").unlink()
+    write(desk, "a.txt", "{}\nmore\n")
+
+
+AGAIN = (
+    again_elsewhere,
+    again_elsewhere_later,
+    again_after_a_look,
+    again_after_a_commit,
+    again_with_more,
+    again_on_another_branch,
+    again_uncommitted,
+    again_after_removal,
+    again_under_another_name,
+)
+
+
+@pytest.mark.parametrize("happens", AGAIN, ids=lambda happens: happens.__name__)
+def test_a_line_that_a_person_may_have_typed_again_is_never_exact(desk: Desk, happens: Callable[[Desk], None]) -> None:
+    """The agent wrote it once, and what is there now is equal: that is all there is to know, and less than exact."""
+    happens(desk)
+    assert told(desk, commit_all(desk))["{}"] in ("c1 partial", "human", "unknown")
+    desk.check()
+
+
+def stages_a_part(desk: Desk) -> None:
+    """One of the call's lines is committed first, the other after it."""
+    patch(desk, "c1", "a.txt", BASE + "{}\nfirst\n")
+    whole = (desk.path / "a.txt").read_text()
+    write(desk, "a.txt", BASE + "first\n")
+    desk.git("add", "a.txt")
+    write(desk, "a.txt", whole)
+    desk.git("commit", "-q", "-m", "first")
+
+
+def test_what_was_never_gone_stays_exact(desk: Desk) -> None:
+    """A part that was left in the work tree, and an amended commit's lines, were there all the time."""
+    stages_a_part(desk)
+    assert told(desk, commit_all(desk))["{}"] == "c1 exact"
+    patch(desk, "c2", "b.txt", "of c2\n")
+    commit_all(desk)
+    write(desk, "a.txt", "more\n")
+    desk.git("commit", "-q", "-a", "--amend", "-m", "amended")
+    assert told(desk, desk.git("rev-parse", "HEAD"), "b.txt") == {"of c2": "c2 exact"}
