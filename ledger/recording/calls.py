@@ -38,6 +38,7 @@ _INNOCENT = frozenset(
 _EDITS, _COMMITS, _WRITES = 0, 1, 2  # what a call can do: edit the files that it names, commit, write anything as well
 _EXPIRY_MS = 24 * 3600 * 1000
 _MAX_TOUCHED = 2000
+_MAX_RUNS = 1000  # that are remembered in a work tree
 
 
 class Call(NamedTuple):
@@ -152,11 +153,32 @@ def committing_calls(journal: Journal, repo: GitDir, at_ms: int) -> list[Call]:
     return [call for call in calls if is_alive(call.ancestors)]
 
 
+def calls_of_session(journal: Journal, session: str, at_ms: int) -> list[Call]:
+    """Return a session's open calls that may have made a commit, in whatever work tree they began, oldest first."""
+    sql = f"SELECT {_COLUMNS} FROM call WHERE session = ? AND shell > 0 AND at_ms > ? ORDER BY seq"
+    calls = [_call(row) for row in journal.all(sql, (session, at_ms - _EXPIRY_MS))]
+    return [call for call in calls if is_alive(call.ancestors)]
+
+
 def writing_calls(journal: Journal, repo: GitDir, at_ms: int) -> list[Call]:
     """Return the open calls that can change files of this work tree, oldest first."""
     sql = f"SELECT {_COLUMNS} FROM call WHERE worktree = ? AND (shell = 2 OR before <> '[]') AND at_ms > ? ORDER BY seq"
     calls = [_call(row) for row in journal.all(sql, (repo.git_dir, at_ms - _EXPIRY_MS))]
     return [call for call in calls if is_alive(call.ancestors)]
+
+
+def note_run(journal: Journal, repo: GitDir, from_ms: int, to_ms: int) -> None:
+    """Note when a command ran that may have written anything: also where no look sees it, such as into an ignored file."""
+    journal.make_later_notes()
+    journal.run("INSERT INTO ran VALUES (?, ?, ?)", (repo.git_dir, from_ms, to_ms))
+    oldest = "SELECT rowid FROM ran WHERE worktree = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?"
+    journal.run(f"DELETE FROM ran WHERE rowid IN ({oldest})", (repo.git_dir, _MAX_RUNS))
+
+
+def did_run(journal: Journal, repo: GitDir, at_ms: int) -> bool:
+    """Say whether such a command ran at this time."""
+    sql = "SELECT 1 FROM ran WHERE worktree = ? AND from_ms <= ? AND to_ms >= ? LIMIT 1"
+    return journal.one(sql, (repo.git_dir, at_ms, at_ms)) is not None
 
 
 def close_call(journal: Journal, call: Call) -> None:
@@ -195,8 +217,16 @@ def touched_paths(repo: GitDir, cwd: str | None, paths: tuple[str, ...]) -> list
     """Return the paths inside the work tree, relative to it, without repetition."""
     if repo.work_tree is None:
         return []
-    inside = (path_inside(repo.work_tree, cwd, path) for path in paths[:_MAX_TOUCHED])
-    return list(dict.fromkeys(path for path in inside if path is not None))
+    found: dict[bytes, None] = {}
+    for path in paths[:_MAX_TOUCHED]:
+        inside = path_inside(repo.work_tree, cwd, path)
+        if inside is not None:
+            found[inside] = None
+            place = os.path.join(os.fsencode(repo.work_tree), inside)
+            if os.path.islink(place):  # whoever writes to it writes to what it leads to
+                target = path_inside(repo.work_tree, None, os.fsdecode(os.path.realpath(place)))
+                found |= {} if target is None else {target: None}
+    return list(found)
 
 
 def link_path(journal: Journal, repo: GitDir, path: bytes, blob: str | None) -> tuple[str, list[int]]:

@@ -15,7 +15,7 @@ from typing import Any
 from ledger.core.text import format_path
 from ledger.core.trailer import find_trailers, format_head
 from ledger.errors import FormatError
-from ledger.recording.calls import Call, committing_calls, find_call, link_path, writing_calls
+from ledger.recording.calls import Call, calls_of_session, committing_calls, find_call, link_path, writing_calls
 from ledger.recording.claims import Claims
 from ledger.recording.heads import Making, note_head, seen_head
 from ledger.recording.lines import LINES_MS, Left, how_made, judge_rest, lines_of_commit, look_at_paths
@@ -284,6 +284,8 @@ def _lines(
     journal = writer.journal
     snapshots = Snapshots(journal, repo, making.clock_ms())
     made = how_made(journal, repo, facts.oid) if making.via != "spool" else ""
+    if call is None and any(making.claims):
+        made = ""  # the environment is an agent's, and none of its calls was seen: whose the rest is, nobody knows
     others = writing_calls(journal, repo, making.clock_ms())
     rest = judge_rest(journal, repo, call, others, made)
     budget_s = int(writer.settings.get("lines_ms", LINES_MS)) / 1000
@@ -314,6 +316,8 @@ def _made_in(writer: Writer, repo: GitDir, making: Making) -> tuple[Call | None,
     own = {call.seq for call in candidates if set(call.ancestors) & set(making.ancestors or ())}
     everybody = [call.seq for call in candidates]
     named = find_call(journal, claims.session, claims.call) if claims.session and claims.call else None
+    if claims.session and not any(call.session == claims.session for call in candidates):
+        candidates += calls_of_session(journal, claims.session, making.clock_ms())  # it began in another work tree of this clone
     claimed = [named] if named else [call for call in candidates if claims.session == call.session]
     if own and claimed and not own & {call.seq for call in claimed}:
         claims, named, candidates = Claims(), None, [call for call in candidates if call.seq in own]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledger.core.fact import Fact
 from ledger.core.linediff import split_text
 from ledger.errors import RepoError
-from ledger.recording.calls import Call, Effect, doubt_name, writes_anything, writing_calls
+from ledger.recording.calls import Call, Effect, doubt_name, note_run, writes_anything, writing_calls
 from ledger.recording.origins import HERE, HUMAN, UNKNOWN, Origin, agents
 from ledger.recording.snapshots import Snapshots
 from ledger.recording.writer import now_ms
@@ -79,6 +79,7 @@ def after_call(
         else:
             whole = False
         journal.set_meta(doubt_name(repo.git_dir), "0" if whole else "1")
+        note_run(journal, repo, call.at_ms - CLOCK_MS, at_ms + CLOCK_MS)
     snapshots.close()
     return _with_moves(effects), whole
 
@@ -109,7 +110,8 @@ def _meanwhile(journal: Journal, repo: GitDir, others: list[Call], path: bytes) 
     able = [call for call in others if call.may_write(path)]
     if not able:
         return UNKNOWN if in_doubt(journal, repo) else HUMAN
-    return agents(able[0].seq, "inferred" if able[0].writes else "partial") if len(able) == 1 else UNKNOWN
+    # A call that only edits what it names gets what it was asked for when its result comes. If it was denied, none does.
+    return agents(able[0].seq, "inferred") if len(able) == 1 and able[0].writes else UNKNOWN
 
 
 def _named(
@@ -202,13 +204,14 @@ def _asked_for(given: Any, snapshots: Snapshots, path: bytes, before: str | None
             return _count(_lines_of_patch(patch, path))
     if not isinstance(given, dict):
         return {}
-    edits = given["edits"] if isinstance(given.get("edits"), list) else [given]
+    edits = [each for each in (given["edits"] if isinstance(given.get("edits"), list) else [given]) if isinstance(each, dict)]
+    content = given.get("content")
+    if isinstance(content, str):
+        return _count(split_text(content.encode("utf-8", "surrogatepass")))
+    # What an edit puts in may be a part of a line, so that only the outcome says which lines it writes.
     text = snapshots.text_of_blob(path, before)
-    asked = _count(_lines_of_edits(edits, given))
-    if text is not None:
-        for line, count in _count(split_text(_edited(text, edits))).items():
-            asked[line] = max(count, asked.get(line, 0))
-    return asked
+    edited = None if text is None else _edit(text.replace(b"\r\n", b"\n"), edits)
+    return {} if edited is None else _count(split_text(edited))
 
 
 def _count(lines: list[bytes]) -> dict[bytes, int]:
@@ -221,38 +224,43 @@ def _count(lines: list[bytes]) -> dict[bytes, int]:
 def _lines_of_patch(patch: str, path: bytes) -> list[bytes]:
     """Return the lines that a patch in Codex's form adds to a path."""
     lines, ours = [], False
+    names = [line.partition(": ")[2].strip().encode("utf-8", "surrogateescape") for line in patch.split("\n") if line[:4] == "*** "]
+    # A patch may have sections for paths that end alike; only where none is named just so, a longer or shorter name will do.
+    is_ours = _is_same if any(_is_same(name, path) for name in names) else _is_named
     for line in patch.split("\n"):
         if line.startswith("*** "):
             verb, colon, name = line[4:].partition(": ")
             if colon and verb in ("Add File", "Update File", "Delete File"):
-                ours = _is_named(name.strip().encode("utf-8", "surrogateescape"), path)
+                ours = is_ours(name.strip().encode("utf-8", "surrogateescape"), path)
             elif colon and verb == "Move to":
-                ours = ours or _is_named(name.strip().encode("utf-8", "surrogateescape"), path)
+                ours = ours or is_ours(name.strip().encode("utf-8", "surrogateescape"), path)
         elif ours and line.startswith("+"):
             lines.append(line[1:].rstrip("\r").encode("utf-8", "surrogateescape"))
     return lines
 
 
+def _is_same(name: bytes, path: bytes) -> bool:
+    return name.removeprefix(b"./") == path
+
+
 def _is_named(name: bytes, path: bytes) -> bool:
     """Say whether a name in a patch can be this path: the folder it is relative to is not kept."""
     name = name.removeprefix(b"./")
-    return name == path or path.endswith(b"/" + name) or name.endswith(b"/" + path)
+    return path.endswith(b"/" + name) or name.endswith(b"/" + path)
 
 
-def _lines_of_edits(edits: list[Any], given: Mapping[str, Any]) -> list[bytes]:
-    """Return the lines of the texts that an edit puts in, or of the whole file that it writes."""
-    texts = [each.get(name) for each in edits if isinstance(each, dict) for name in ("new_string", "newString")]
-    texts.append(given.get("content"))
-    return [line for text in texts if isinstance(text, str) for line in split_text(text.encode("utf-8", "surrogatepass"))]
-
-
-def _edited(text: bytes, edits: list[Any]) -> bytes:
-    """Return `text` with the edits made, so that a line that was changed in its middle is known as a whole."""
+def _edit(text: bytes, edits: Sequence[Mapping[str, Any]]) -> bytes | None:
+    """Return `text` with the edits made, or None where none of them says what it puts in the place of what."""
+    said = False
     for each in edits:
-        if not isinstance(each, dict):
-            continue
         old, new = each.get("old_string", each.get("oldString")), each.get("new_string", each.get("newString"))
-        if isinstance(old, str) and isinstance(new, str) and old:
-            many = -1 if True in (each.get("replace_all"), each.get("replaceAll")) else 1
-            text = text.replace(old.encode("utf-8", "surrogatepass"), new.encode("utf-8", "surrogatepass"), many)
-    return text
+        if not isinstance(old, str) or not isinstance(new, str):
+            continue
+        said = True
+        many = -1 if True in (each.get("replace_all"), each.get("replaceAll")) else 1
+        put = new.encode("utf-8", "surrogatepass")
+        if old:
+            text = text.replace(old.encode("utf-8", "surrogatepass"), put, many)
+        elif not text:
+            text = put  # how a file is made by an edit
+    return text if said else None

@@ -144,8 +144,12 @@ def lines_left(
 
 
 def _can_be_told(snapshots: Snapshots, change: PathChange, gone: list[bytes], rest: Rest) -> bool:
-    """Say whether a path can be followed afterwards: whether one that nobody saw lay there before, only the work tree knew."""
-    if rest.new == rest.here or snapshots.newest(change.path, 1) or snapshots.find_anywhere(change.blob or "") is not None:
+    """Say whether a path can be followed afterwards: of one that nobody saw, only the work tree knew when it came there."""
+    if (
+        rest.new == rest.here == UNKNOWN
+        or snapshots.newest(change.path, 1)
+        or snapshots.find_anywhere(change.blob or "") is not None
+    ):
         return True
     return change.status == "A" and bool(_moved(snapshots, gone))
 
@@ -195,7 +199,7 @@ def _follow(
     path, blob = change.path, change.blob or ""
     version = snapshots.find(path, blob)
     if version is not None:
-        return version, version.all_origins(count)
+        return (version if version.own else None), version.all_origins(count)
     older = snapshots.newest(path, 4)
     elsewhere = None if older else snapshots.find_anywhere(blob)
     if elsewhere is not None:
@@ -203,7 +207,7 @@ def _follow(
     moved = _moved(snapshots, gone) if not older and change.status == "A" else []
     older = older or moved
     if not older:
-        return None, [HERE if _is_older(snapshots, path, blob, rest.since_ms) else NEW] * count
+        return None, [_of_unseen(snapshots, path, blob, rest)] * count
     if time.monotonic() > until:
         return None, None
     text = snapshots.text_in_git(blob)
@@ -213,12 +217,17 @@ def _follow(
     return None, list(map(less_sure, traced)) if moved and traced is not None else traced
 
 
-def _is_older(snapshots: Snapshots, path: bytes, blob: str, since_ms: int | None) -> bool:
-    """Say whether the committed version lay in the work tree before `since_ms`, untouched since."""
-    if since_ms is None:
-        return False
+def _of_unseen(snapshots: Snapshots, path: bytes, blob: str, rest: Rest) -> Origin:
+    """Return whose a committed version is that nobody saw, by when it came to lie in the work tree."""
+    if rest.new == rest.here == UNKNOWN:
+        return NEW
     state = snapshots.state(path)
-    return state.blob == blob and state.at_ms < since_ms - CLOCK_MS
+    if state.blob != blob:
+        return NEW
+    if rest.since_ms is not None and state.at_ms < rest.since_ms - CLOCK_MS:
+        return UNKNOWN if snapshots.did_run(state.at_ms) else HERE
+    # A command wrote it where nobody looked: ignored until now, say.
+    return UNKNOWN if rest.new == HUMAN and snapshots.did_run(state.at_ms) else NEW
 
 
 def _trace(snapshots: Snapshots, path: bytes, lines: list[bytes], older: list[Version]) -> list[Origin] | None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.core.linediff import split_text
+from ledger.recording.calls import did_run
 from ledger.recording.glance import list_known
 from ledger.recording.origins import HERE, NEW, UNKNOWN, Origin, carry, claim, less_sure, pack, unpack
 from ledger.repo.blobs import TOO_LARGE
@@ -33,13 +34,18 @@ _MAX_LINES = 50_000
 
 
 class Version(NamedTuple):
-    """A version of a path: its lines' origins as they were kept, and its text where it is kept here."""
+    """A version of a path: its lines' origins as they were kept, and its text where it is kept here.
+
+    One that was seen in another work tree of the clone alone is not `own`, and none of its lines is exact: what is equal to it here
+    somebody may have typed here.
+    """
 
     id: int
     path: bytes
     blob: str
     runs: list[list[int]]
     text: bytes | None
+    own: bool
 
     def origins(self, lines: int) -> list[Origin]:
         """Return the origins of its lines."""
@@ -102,6 +108,10 @@ class Snapshots:
         row = self._journal.one(sql, (self.repo.git_dir, path))
         return None if row is None else Seen(row[0], int(row[1]), str(row[2]))
 
+    def did_run(self, at_ms: int) -> bool:
+        """Say whether a command ran here at this time that may have written anything."""
+        return did_run(self._journal, self.repo, at_ms)
+
     def known_paths(self) -> list[bytes]:
         """Return the paths that were looked at last, the newest first, whose stat data is not what it was."""
         return [path for path, signature in list_known(self._journal, self.repo) if sign_path(self.repo, path) != signature]
@@ -117,16 +127,17 @@ class Snapshots:
         """Look at a path: whatever is new in its text since the last look is `fresh`. `base` is blob and mode before, if not seen.
 
         A version that is known already is what it was: something was undone, stashed or taken back. But it may as well have been
-        typed again, so that none of its lines stays exact, unless it came back in the time of a call that names the path.
+        typed again, so that none of its lines stays exact. A call that names the path was asked to write what is new since then.
         """
         state = self.state(path) if state is None else state
         seen = self.seen(path)
         before, mode = base if seen is None else (seen.blob, seen.mode)
         if state.blob is not None and (seen is None or seen.blob != state.blob):
             known = self.find(path, state.blob)
-            if known is None:
+            if known is None or _is_named(fresh):
                 self._follow(path, before, state, fresh)
-            elif not _is_named(fresh):
+            else:
+                self.save(path, state, known.origins(0 if state.text is None else len(split_text(state.text))))
                 self.doubt(known)
         if seen is None or seen.signature != state.signature or seen.blob != state.blob:
             self.note(path, state)
@@ -142,9 +153,11 @@ class Snapshots:
         """Look at a path for the first time: what is there was there."""
         state = self.state(path)
         known = self.find(path, state.blob)
+        lines = 0 if state.text is None else len(split_text(state.text))
         if known is None:
-            self.save(path, state, [whose] * (0 if state.text is None else len(split_text(state.text))))
+            self.save(path, state, [whose] * lines)
         else:
+            self.save(path, state, known.origins(lines))
             self.doubt(known)  # from another work tree, or typed again in this one
         self.note(path, state)
         return state
@@ -175,7 +188,7 @@ class Snapshots:
             moved = None  # two files that read alike, or did: the call wrote this one
         if moved is not None:
             origins = moved.origins(len(lines))
-            self.save(path, state, origins if _is_named(fresh) else [less_sure(origin) for origin in origins])
+            self._put(path, state, origins if _is_named(fresh) else [less_sure(origin) for origin in origins])
             return
         version = self.find(path, before)
         old = self.text_of_blob(path, before)
@@ -187,7 +200,15 @@ class Snapshots:
             origins = carry(old_lines, kept, lines, NEW)
             origins = self.recall(path, lines, origins, set(old_lines), without=before)
             origins = [fresh if origin == NEW else origin for origin in origins]
-        self.save(path, state, origins)
+        self._put(path, state, origins)
+
+    def _put(self, path: bytes, state: FileState, origins: Sequence[Origin]) -> None:
+        """Keep a version, or what is now known of its lines."""
+        known = self.find(path, state.blob)
+        if known is not None and known.own:
+            self.set_origins(known, origins)
+        else:
+            self.save(path, state, origins)
 
     def recall(
         self, path: bytes, lines: list[bytes], origins: list[Origin], known: Collection[bytes], *, without: str | None
@@ -217,57 +238,62 @@ class Snapshots:
     # Versions
 
     def find(self, path: bytes, blob: str | None) -> Version | None:
-        """Return the version of a path with this blob, or None."""
+        """Return the version of a path with this blob, this work tree's if it has been here, or None."""
         if blob is None:
             return None
-        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? AND blob = ? AND id <= ?"
-        return self._version(self._journal.one(sql, (path, blob, self._until)))
+        sql = f"SELECT {_COLUMNS} FROM version WHERE path = ? AND blob = ? AND id <= ? ORDER BY worktree = ? DESC LIMIT 1"
+        return self._version(self._journal.one(sql, (path, blob, self._until, self.repo.git_dir)))
 
     def find_anywhere(self, blob: str) -> Version | None:
         """Return the newest version with this blob, at whatever path: files are moved."""
-        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE blob = ? AND id <= ? ORDER BY id DESC LIMIT 1"
-        return self._version(self._journal.one(sql, (blob, self._until)))
+        sql = f"SELECT {_COLUMNS} FROM version WHERE blob = ? AND id <= ? ORDER BY worktree = ? DESC, id DESC LIMIT 1"
+        return self._version(self._journal.one(sql, (blob, self._until, self.repo.git_dir)))
 
     def newest_id(self) -> int:
         """Return the id of the version that was noted last, 0 where there is none."""
-        row = self._journal.one("SELECT max(id) FROM snapshot")
+        row = self._journal.one("SELECT max(id) FROM version")
         return int(row[0] or 0) if row is not None else 0
 
     def newest(self, path: bytes, count: int) -> list[Version]:
-        """Return the newest versions of a path, the one that was seen last first."""
-        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? AND id <= ? ORDER BY id DESC LIMIT ?"
-        rows = self._journal.all(sql, (path, self._until, count))
+        """Return the newest versions of a path, the one that was seen last first; another work tree's where this one has none."""
+        sql = f"SELECT {_COLUMNS} FROM version WHERE path = ? AND id <= ? ORDER BY worktree = ? DESC, id DESC LIMIT ?"
+        rows = self._journal.all(sql, (path, self._until, self.repo.git_dir, count))
         found = [version for row in rows if (version := self._version(row)) is not None]
+        if any(version.own for version in found):
+            found = [version for version in found if version.own]
         seen = self.seen(path)
         return sorted(found, key=lambda version: seen is None or version.blob != seen.blob)
 
     def committed(self, path: bytes) -> list[Version]:
-        """Return the versions of a path whose text git keeps, for they were committed: the newest first."""
-        sql = f"SELECT {_COLUMNS} FROM snapshot WHERE path = ? AND id <= ? AND size = 0 ORDER BY id DESC"
-        return [version for row in self._journal.all(sql, (path, self._until)) if (version := self._version(row)) is not None]
+        """Return the versions of a path whose text git keeps, for they were committed, in whatever work tree, as they were then."""
+        sql = f"SELECT {_COLUMNS} FROM version WHERE path = ? AND id <= ? AND size = 0 ORDER BY id DESC"
+        rows = self._journal.all(sql, (path, self._until))
+        return [version for row in rows if (version := self._version(row, anyones=True)) is not None]
 
     def save(self, path: bytes, state: FileState, origins: Sequence[Origin], *, stored: bool = False) -> None:
         """Keep a version; its text only if it is one and git does not keep it (`stored`)."""
-        if state.blob in (None, TOO_LARGE) or self.find(path, state.blob) is not None:
+        known = self.find(path, state.blob)
+        if state.blob in (None, TOO_LARGE) or (known is not None and known.own):
             return
         packed = zlib.compress(state.text, 1) if state.text is not None and not stored else None
         size = 0 if packed is None else len(packed)
-        row = (path, state.blob, self.at_ms, json.dumps(pack(origins), separators=(",", ":")), size, packed)
+        runs = json.dumps(pack(origins), separators=(",", ":"))
+        row = (self.repo.git_dir, path, state.blob, self.at_ms, runs, size, packed)
         # What was noted since the time that this looks back to stays as it is.
-        self._journal.run("INSERT OR IGNORE INTO snapshot (path, blob, at_ms, origins, size, text) VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._journal.run("INSERT OR IGNORE INTO version VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row)
         self._trim(path)
 
     def set_origins(self, version: Version, origins: Sequence[Origin]) -> None:
         """Replace the origins of a version's lines."""
         packed = json.dumps(pack(origins), separators=(",", ":"))
-        self._journal.run("UPDATE snapshot SET origins = ? WHERE id = ?", (packed, version.id))
+        self._journal.run("UPDATE version SET origins = ? WHERE id = ?", (packed, version.id))
 
     def doubt(self, version: Version) -> None:
-        """Take `exact` from all lines of a version: it came back, and somebody may have typed it again."""
-        runs = [[length, *less_sure(Origin(*origin))] for length, *origin in version.runs]
-        if runs != version.runs:
+        """Take `exact` from all lines of a version of this work tree: it came back, and somebody may have typed it again."""
+        runs = _less_sure(version.runs)
+        if version.own and runs != version.runs:
             packed = json.dumps(runs, separators=(",", ":"))
-            self._journal.run("UPDATE snapshot SET origins = ? WHERE id = ?", (packed, version.id))
+            self._journal.run("UPDATE version SET origins = ? WHERE id = ?", (packed, version.id))
 
     def last_committed(self, path: bytes) -> str | None:
         """Return the blob that the last recorded commit of a path left there, or None where it left none, or none is known."""
@@ -280,7 +306,7 @@ class Snapshots:
 
     def forget_text(self, path: bytes, blob: str) -> None:
         """Drop the text of a version that git keeps now."""
-        self._journal.run("UPDATE snapshot SET text = NULL, size = 0 WHERE path = ? AND blob = ? AND size > 0", (path, blob))
+        self._journal.run("UPDATE version SET text = NULL, size = 0 WHERE path = ? AND blob = ? AND size > 0", (path, blob))
 
     def text_of(self, version: Version) -> bytes | None:
         """Return a version's text: kept here, or by git; None where neither has it, or it is none."""
@@ -326,33 +352,38 @@ class Snapshots:
         version = self.find(path, blob)
         return self.text_in_git(blob) if version is None else self.text_of(version)
 
-    def _version(self, row: tuple[Any, ...] | None) -> Version | None:
+    def _version(self, row: tuple[Any, ...] | None, *, anyones: bool = False) -> Version | None:
         if row is None:
             return None
-        number, path, blob, origins, text = row
+        number, worktree, path, blob, origins, text = row
         data = zlib.decompress(text) if isinstance(text, bytes) else None
-        return Version(int(str(number)), bytes(path), str(blob), json.loads(str(origins)), data)
+        own, runs = worktree == self.repo.git_dir, json.loads(str(origins))
+        return Version(int(str(number)), bytes(path), str(blob), runs if own or anyones else _less_sure(runs), data, own)
 
     def _trim(self, path: bytes) -> None:
         """Keep within the bounds: versions of a path, bytes of text, age."""
-        sql = "SELECT id FROM snapshot WHERE path = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
-        for (number,) in self._journal.all(sql, (path, _KEPT_VERSIONS)):
-            self._journal.run("DELETE FROM snapshot WHERE id = ?", (number,))
+        sql = "SELECT id FROM version WHERE path = ? AND worktree = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
+        for (number,) in self._journal.all(sql, (path, self.repo.git_dir, _KEPT_VERSIONS)):
+            self._journal.run("DELETE FROM version WHERE id = ?", (number,))
 
     def sweep(self) -> None:
         """Drop texts that are old or too many, and the oldest paths: at a commit, not at every call."""
         old = self.at_ms - _KEPT_MS
-        self._journal.run("UPDATE snapshot SET text = NULL, size = 0 WHERE size > 0 AND at_ms < ?", (old,))
+        self._journal.run("UPDATE version SET text = NULL, size = 0 WHERE size > 0 AND at_ms < ?", (old,))
         left = _KEPT_BYTES
-        sql = "SELECT id, size FROM snapshot WHERE size > 0 AND at_ms >= ? ORDER BY at_ms DESC"
+        sql = "SELECT id, size FROM version WHERE size > 0 AND at_ms >= ? ORDER BY at_ms DESC"
         sizes = self._journal.all(sql, (old,))
         for number, size in sizes:
             left -= int(size)
             if left < 0:
-                self._journal.run("UPDATE snapshot SET text = NULL, size = 0 WHERE id = ?", (number,))
+                self._journal.run("UPDATE version SET text = NULL, size = 0 WHERE id = ?", (number,))
         sql = "SELECT path FROM seen WHERE worktree = ? ORDER BY at_ms DESC LIMIT -1 OFFSET ?"
         for (path,) in self._journal.all(sql, (self.repo.git_dir, _MAX_SEEN)):
             self._journal.run("DELETE FROM seen WHERE worktree = ? AND path = ?", (self.repo.git_dir, path))
+
+
+def _less_sure(runs: list[list[int]]) -> list[list[int]]:
+    return [[length, *less_sure(Origin(*origin))] for length, *origin in runs]
 
 
 def _is_named(fresh: Origin) -> bool:
@@ -360,4 +391,4 @@ def _is_named(fresh: Origin) -> bool:
     return fresh.by == 1 and fresh.link == 1
 
 
-_COLUMNS = "id, path, blob, origins, text"
+_COLUMNS = "id, worktree, path, blob, origins, text"

@@ -43,10 +43,12 @@ def path_inside(work_tree: str, cwd: str | None, path: str) -> bytes | None:
 
     Links on the way are followed, the last part is not: git records the link itself.
     """
-    whole = os.path.normpath(os.path.join(cwd or work_tree, path))
+    whole = os.path.join(cwd or work_tree, path).rstrip(os.sep)
     if "\0" in whole:
         return None
-    real = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
+    folder, name = os.path.split(whole)
+    # A `..` behind a link leads out of where the link leads to, so only the system can say where.
+    real = os.path.realpath(whole) if name in (".", "..") else os.path.join(os.path.realpath(folder), name)
     if not real.startswith(work_tree.rstrip(os.sep) + os.sep):
         return None
     inside = os.fsencode(os.path.relpath(real, work_tree))

@@ -16,9 +16,10 @@ a journal still verifies:
     worktree  HEAD and reflog of each work tree as last seen
     commits   commits that have an entry
     transcript  how far each transcript of an agent was read; made when the first one is
-    snapshot  versions of a path, whose each line of them is, and the text where git does not keep it
+    version   versions of a path in a work tree, whose each line of them is, and the text where git does not keep it
     seen      each path's state when it was last looked at
     committed  the blob that the last recorded commit of a path left there
+    ran       when commands ran in a work tree that may have written anything
     unfollowed  commits some of whose lines a hook had not the time to follow, and what it knew of the rest
 """
 
@@ -55,18 +56,19 @@ CREATE TABLE commits (oid TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 """
 # Made where they are missing: what nobody but the recorder reads needs no other version of the schema.
 _LATER_NOTES = (
-    """CREATE TABLE IF NOT EXISTS snapshot (
-  id INTEGER PRIMARY KEY, path BLOB NOT NULL, blob TEXT NOT NULL, at_ms INTEGER NOT NULL,
+    """CREATE TABLE IF NOT EXISTS version (
+  id INTEGER PRIMARY KEY, worktree TEXT NOT NULL, path BLOB NOT NULL, blob TEXT NOT NULL, at_ms INTEGER NOT NULL,
   origins TEXT NOT NULL, size INTEGER NOT NULL, text BLOB)""",
-    "CREATE UNIQUE INDEX IF NOT EXISTS snapshot_of ON snapshot (path, blob)",
-    "CREATE INDEX IF NOT EXISTS snapshot_path ON snapshot (path)",
-    "CREATE INDEX IF NOT EXISTS snapshot_blob ON snapshot (blob)",
-    "CREATE INDEX IF NOT EXISTS snapshot_text ON snapshot (at_ms) WHERE size > 0",
+    "CREATE UNIQUE INDEX IF NOT EXISTS version_of ON version (path, blob, worktree)",
+    "CREATE INDEX IF NOT EXISTS version_path ON version (path)",
+    "CREATE INDEX IF NOT EXISTS version_blob ON version (blob)",
+    "CREATE INDEX IF NOT EXISTS version_text ON version (at_ms) WHERE size > 0",
     """CREATE TABLE IF NOT EXISTS seen (
   worktree TEXT NOT NULL, path BLOB NOT NULL, blob TEXT, mode INTEGER NOT NULL, signature TEXT NOT NULL, at_ms INTEGER NOT NULL,
   PRIMARY KEY (worktree, path)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS seen_at ON seen (worktree, at_ms)",
     "CREATE TABLE IF NOT EXISTS committed (path BLOB PRIMARY KEY, blob TEXT) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS ran (worktree TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS unfollowed (
   seq INTEGER PRIMARY KEY, oid TEXT NOT NULL, worktree TEXT NOT NULL, newest INTEGER NOT NULL, rest TEXT NOT NULL,
   next INTEGER NOT NULL)""",

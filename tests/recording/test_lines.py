@@ -323,10 +323,10 @@ def test_texts_go_when_git_has_them(desk: Desk) -> None:
 
     patch(desk, "c1", "a.txt", BASE + "secret words\n")
     with sqlite3.connect(desk.journal) as db:
-        assert db.execute("SELECT count(*) FROM snapshot WHERE text IS NOT NULL").fetchone()[0] >= 1
+        assert db.execute("SELECT count(*) FROM version WHERE text IS NOT NULL").fetchone()[0] >= 1
     commit_all(desk)
     with sqlite3.connect(desk.journal) as db:
-        rows = db.execute("SELECT path, blob FROM snapshot WHERE text IS NOT NULL").fetchall()
+        rows = db.execute("SELECT path, blob FROM version WHERE text IS NOT NULL").fetchall()
     head = desk.git("rev-parse", "HEAD:a.txt")
     assert (b"a.txt", head) not in rows
     assert os.path.exists(desk.journal)

@@ -56,7 +56,7 @@ def spooled(desk: Desk, name: str = "0-hostile.json", **members: Any) -> Path:
 def texts_kept(desk: Desk) -> int:
     """Return how many versions of files the journal keeps with their text."""
     with closing(sqlite3.connect(desk.journal)) as db:
-        (count,) = db.execute("SELECT count(*) FROM snapshot WHERE size > 0").fetchone()
+        (count,) = db.execute("SELECT count(*) FROM version WHERE size > 0").fetchone()
     return int(count)
 
 
