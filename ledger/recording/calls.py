@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ledger.core.fact import Fact, PayloadData
@@ -68,7 +68,8 @@ class Call(NamedTuple):
 class Effect(NamedTuple):
     """What a call changed: a path's blob before and after, None where there was nothing; `mode` is git's, after, 0 for none.
 
-    `sure` unless it was looked at late; `found` where the call did not name it, and anybody may have changed it meanwhile.
+    `sure` unless it was looked at late; `found` where the call did not name it, and anybody may have changed it meanwhile; `kept`
+    where git has it already, for the call committed it.
     """
 
     path: bytes
@@ -78,6 +79,7 @@ class Effect(NamedTuple):
     sure: bool = True
     found: bool = False
     moved_from: bytes | None = None
+    kept: bool = False
 
 
 def open_call(
@@ -146,6 +148,18 @@ def find_only(journal: Journal, session: str | None) -> Call | None:
     return _call(rows[0]) if len(rows) == 1 else None
 
 
+def unanswered_calls(journal: Journal, session: str | None) -> list[Call]:
+    """Return the open calls of a session's main agent, oldest first."""
+    sql = f"SELECT {_COLUMNS} FROM call WHERE session = ? AND subagent = '' ORDER BY seq"
+    return [_call(row) for row in journal.all(sql, (session or "",))]
+
+
+def dead_calls(journal: Journal, repo: GitDir) -> list[Call]:
+    """Return the open calls of this work tree whose processes are gone: they get no result any more."""
+    sql = f"SELECT {_COLUMNS} FROM call WHERE worktree = ? ORDER BY seq"
+    return [call for row in journal.all(sql, (repo.git_dir,)) if not is_alive((call := _call(row)).ancestors)]
+
+
 def committing_calls(journal: Journal, repo: GitDir, at_ms: int) -> list[Call]:
     """Return the open calls of this work tree that may have made a commit, oldest first."""
     sql = f"SELECT {_COLUMNS} FROM call WHERE worktree = ? AND shell > 0 AND at_ms > ? ORDER BY seq"
@@ -175,10 +189,10 @@ def note_run(journal: Journal, repo: GitDir, from_ms: int, to_ms: int) -> None:
     journal.run(f"DELETE FROM ran WHERE rowid IN ({oldest})", (repo.git_dir, _MAX_RUNS))
 
 
-def did_run(journal: Journal, repo: GitDir, at_ms: int) -> bool:
-    """Say whether such a command ran at this time."""
+def did_run(journal: Journal, repo: GitDir, from_ms: int, to_ms: int) -> bool:
+    """Say whether such a command ran between these times."""
     sql = "SELECT 1 FROM ran WHERE worktree = ? AND from_ms <= ? AND to_ms >= ? LIMIT 1"
-    return journal.one(sql, (repo.git_dir, at_ms, at_ms)) is not None
+    return journal.one(sql, (repo.git_dir, to_ms, from_ms)) is not None
 
 
 def close_call(journal: Journal, call: Call) -> None:
@@ -186,14 +200,11 @@ def close_call(journal: Journal, call: Call) -> None:
     journal.run("DELETE FROM call WHERE session = ? AND call = ?", (call.session, call.call))
 
 
-def close_turn(journal: Journal, session: str | None) -> None:
-    """Forget the open calls of a session's main agent: its turn ended, and blocked calls never get a result."""
-    journal.run("DELETE FROM call WHERE session = ? AND subagent = ''", (session or "",))
-
-
 def note_effects(journal: Journal, repo: GitDir, seq: int, session: str | None, effects: Sequence[Effect]) -> None:
     """Note which blob the call whose result is entry `seq` left at which path."""
     for effect in effects:
+        if effect.kept:
+            continue  # what follows is of later commits
         row = (repo.git_dir, effect.path, seq, effect.after, session or "", int(effect.sure))
         journal.run("INSERT OR REPLACE INTO effect VALUES (?, ?, ?, ?, ?, ?)", row)
 
@@ -229,10 +240,13 @@ def touched_paths(repo: GitDir, cwd: str | None, paths: tuple[str, ...]) -> list
     return list(found)
 
 
-def link_path(journal: Journal, repo: GitDir, path: bytes, blob: str | None) -> tuple[str, list[int]]:
+def link_path(
+    journal: Journal, repo: GitDir, path: bytes, blob: str | None, is_clean: Callable[[bytes], bool] = lambda path: False
+) -> tuple[str, list[int]]:
     """Return how a committed path is linked to calls (`exact`, `partial`, `inferred`, `none`) and the results that left it.
 
-    Notes that the commit used up are removed; those whose content still lies in the work tree wait for a later commit.
+    Notes that the commit used up are removed; those whose content still lies in the work tree wait for a later commit, unless git
+    takes what lies there for what is committed (`is_clean`): then it is the same but for a filter.
     """
     rows = journal.all("SELECT seq, blob, sure FROM effect WHERE worktree = ? AND path = ? ORDER BY seq", (repo.git_dir, path))
     if not rows:
@@ -243,7 +257,7 @@ def link_path(journal: Journal, repo: GitDir, path: bytes, blob: str | None) -> 
         journal.run("DELETE FROM effect WHERE worktree = ? AND path = ? AND seq <= ?", (repo.git_dir, path, last))
         return "exact" if sure else "inferred", [int(seq) for seq, _, _ in rows if seq <= last]
     here = _blob_at(repo, path, journal.meta("object_format") or "sha1")
-    if rows[-1][1] != here:
+    if rows[-1][1] != here or is_clean(path):
         journal.run("DELETE FROM effect WHERE worktree = ? AND path = ?", (repo.git_dir, path))
     return "partial", [int(seq) for seq, _, _ in rows]
 

@@ -15,7 +15,7 @@ from typing import Any
 from ledger.core.text import format_path
 from ledger.core.trailer import find_trailers, format_head
 from ledger.errors import FormatError
-from ledger.recording.calls import Call, calls_of_session, committing_calls, find_call, link_path, writing_calls
+from ledger.recording.calls import Call, calls_of_session, committing_calls, dead_calls, find_call, link_path, writing_calls
 from ledger.recording.claims import Claims
 from ledger.recording.heads import Making, note_head, seen_head
 from ledger.recording.lines import LINES_MS, Left, how_made, judge_rest, lines_of_commit, look_at_paths
@@ -25,11 +25,13 @@ from ledger.repo.added import Ranges, read_added
 from ledger.repo.commits import CommitFacts, identity, is_oid, new_commits, read_commit_and_patch
 from ledger.repo.gitdir import GitDir
 from ledger.repo.heads import is_rebasing, read_head, read_special, reflog_size
-from ledger.repo.reflog import Move, read_beginning, read_moves
+from ledger.repo.reflog import Move, read_beginning, read_moves, read_moves_near_end
+from ledger.repo.snapshots import Cleanness
 from ledger.store.state import note_tree
 
 _MADE_HERE = ("commit", "cherry-pick", "revert", "am")
 _MOVED_HERE = ("reset", "merge", "pull", "fetch")  # to commits that were there already, or that were made elsewhere
+_FETCHING = ("merge", "pull", "fetch")  # to what another clone of the same person's may have made
 _LOOKED_AT = ("checkout", "rebase", "clone")
 _MAX_NEW_COMMITS = 200
 _MAX_MOVES = 200
@@ -130,14 +132,25 @@ def record_rewrites(writer: Writer, repo: GitDir, how: str, text: str, making: M
     for number, chunk in enumerate(chunks, 1):
         part = {"part": [number, len(chunks)]} if len(chunks) > 1 else {}
         body: dict[str, Any] = {"how": how if how in ("amend", "rebase") else "other", "rewrites": chunk, **part}
-        if making.via == "spool":
-            body["basis"] = {"rewrites": "claimed"}  # git cannot be asked any more which commit became which
+        if making.via == "spool" or not _bears_out(repo, how, chunk):
+            body["basis"] = {"rewrites": "claimed"}  # git cannot be asked any more which commit became which, or says otherwise
         writer.append("commit.rewritten", source=making.source, actor=GIT, body=body)
     onto = read_special(repo, "rebase-merge/onto") if how == "rebase" and making.via == "hook" else ""
     if onto:
         _record_new(writer, repo, onto, read_head(repo), making)  # also what a split made, of which git's list names the last
     for oid in dict.fromkeys(rewrite["new"] for rewrite in rewrites[-_MAX_NEW_COMMITS:]):
         record_commit(writer, repo, oid, making)
+
+
+def _bears_out(repo: GitDir, how: str, rewrites: Sequence[Mapping[str, str]]) -> bool:
+    """Say whether HEAD's reflog tells of the amend, or of a rebase that made these commits: anybody can run the hook."""
+    moves = read_moves_near_end(repo, far=True)
+    if how == "amend":
+        made = {(move.old, move.new) for move in moves if move.action == "commit (amend)"}
+        return all((rewrite["old"], rewrite["new"]) in made for rewrite in rewrites)
+    rebased = [at for at, move in enumerate(moves) if move.action.startswith("rebase")]
+    here = {move.new for move in moves[rebased[0] :]} if rebased else set()
+    return all(rewrite["new"] in here for rewrite in rewrites)
 
 
 def record_pick(writer: Writer, repo: GitDir, new: str, making: Making) -> None:
@@ -184,7 +197,7 @@ def _record_reflog(writer: Writer, repo: GitDir, moves: list[Move], making: Maki
 def _record_move(writer: Writer, repo: GitDir, move: Move, verb: str, making: Making) -> None:
     """Record what a move led to if it was made here, else the move, unless it only looked at what was there."""
     if verb in (*_LOOKED_AT, *_MOVED_HERE):
-        told = bool(_record_fresh(writer, repo, move.old, move.new, making)) or verb in _LOOKED_AT
+        told = bool(_record_fresh(writer, repo, move.old, move.new, making, verb)) or verb in _LOOKED_AT
     else:
         told = bool(_record_new(writer, repo, move.old, move.new, making))
     if not told:
@@ -192,7 +205,7 @@ def _record_move(writer: Writer, repo: GitDir, move: Move, verb: str, making: Ma
         writer.append("ref.updated", source=making.source, actor=GIT, body=body)
 
 
-def _record_fresh(writer: Writer, repo: GitDir, old: str, new: str, making: Making) -> int:
+def _record_fresh(writer: Writer, repo: GitDir, old: str, new: str, making: Making, verb: str = "") -> int:
     """Record commits that somebody with our identity made since we last looked, whatever the reflog calls the move.
 
     GIT_REFLOG_ACTION makes git write `checkout` where a commit was made. Other people's commits, and our own of earlier, are what
@@ -203,7 +216,7 @@ def _record_fresh(writer: Writer, repo: GitDir, old: str, new: str, making: Maki
     since = 0 if row is None else int(row[0]) // 1000
     before = writer.head.seq
     for oid in new_commits(repo, old.strip("0") and old, new, _MAX_NEW_COMMITS, since=since, committer=who):
-        record_commit(writer, repo, oid, making)
+        record_commit(writer, repo, oid, making._replace(elsewhere=verb in _FETCHING))
     return writer.head.seq - before
 
 
@@ -237,8 +250,9 @@ def _commit_body(
     call, basis, during = _made_in(writer, repo, making)
     lines, count, left = _lines(writer, repo, facts, making, added or {}, call)
     paths = []
+    clean = Cleanness(repo)
     for change in facts.paths:
-        link, calls = link_path(writer.journal, repo, change.path, change.blob)
+        link, calls = link_path(writer.journal, repo, change.path, change.blob, clean.of)
         item: dict[str, Any] = {
             "path": format_path(change.path),
             "status": change.status,
@@ -282,6 +296,11 @@ def _lines(
 ) -> tuple[dict[bytes, list[dict[str, Any]]], int, Left]:
     """Return the member `lines` of the commit's paths, how many have none for want of time or room, and what these will need."""
     journal = writer.journal
+    dead = dead_calls(journal, repo)
+    if dead:
+        from ledger.recording.effects import give_up  # hardly ever
+
+        give_up(journal, repo, dead, making.clock_ms(), budget_ms=0)
     snapshots = Snapshots(journal, repo, making.clock_ms())
     made = how_made(journal, repo, facts.oid) if making.via != "spool" else ""
     if call is None and any(making.claims):
@@ -312,6 +331,8 @@ def _made_in(writer: Writer, repo: GitDir, making: Making) -> tuple[Call | None,
     """
     journal, claims = writer.journal, making.claims
     candidates = committing_calls(journal, repo, making.clock_ms())
+    if making.elsewhere:
+        return None, {}, [call.seq for call in candidates]
     # In a sandbox with processes of its own nothing is seen of them, and the claim is all there is.
     own = {call.seq for call in candidates if set(call.ancestors) & set(making.ancestors or ())}
     everybody = [call.seq for call in candidates]

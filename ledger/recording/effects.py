@@ -9,7 +9,7 @@ from typing import Any
 from ledger.core.fact import Fact
 from ledger.core.linediff import split_text
 from ledger.errors import RepoError
-from ledger.recording.calls import Call, Effect, doubt_name, note_run, writes_anything, writing_calls
+from ledger.recording.calls import Call, Effect, close_call, dead_calls, doubt_name, note_run, writes_anything, writing_calls
 from ledger.recording.origins import HERE, HUMAN, UNKNOWN, Origin, agents
 from ledger.recording.snapshots import Snapshots
 from ledger.recording.writer import now_ms
@@ -35,12 +35,15 @@ def before_call(journal: Journal, repo: GitDir, fact: Fact, touched: list[bytes]
     wide = writes_anything(fact)
     if repo.work_tree is None or not (touched or wide):
         return {}
+    dead = dead_calls(journal, repo)
+    if dead:
+        give_up(journal, repo, dead, at_ms, budget_ms=LOOK_MS)
     snapshots = Snapshots(journal, repo, at_ms)
     others = writing_calls(journal, repo, at_ms)
     before: dict[bytes, str | None] = {}
     for path in touched:
         if snapshots.seen(path) is None:
-            before[path] = snapshots.begin(path).blob
+            before[path] = snapshots.begin(path, _whose_at_first(snapshots, path, others, HERE)).blob
         else:
             before[path] = snapshots.observe(path, _meanwhile(journal, repo, others, path)).after
     if wide:
@@ -84,6 +87,45 @@ def after_call(
     return _with_moves(effects), whole
 
 
+def give_up(journal: Journal, repo: GitDir, unanswered: Sequence[Call], at_ms: int, *, budget_ms: int) -> None:
+    """Forget calls that get no result: their turn ended, or they were killed. Whose it is that they may have written, nobody knows.
+
+    Most were denied and wrote nothing, so a look is taken; where there is no time for one, the work tree is in doubt.
+    """
+    for call in unanswered:
+        close_call(journal, call)
+    if repo.work_tree is None:
+        return
+    snapshots = Snapshots(journal, repo, at_ms)
+    for path in dict.fromkeys(path for call in unanswered for path, _ in call.before):
+        if snapshots.seen(path) is not None:
+            snapshots.observe(path, UNKNOWN)
+    since = min((call.at_ms for call in unanswered if call.writes), default=None)
+    if since is not None:
+        note_run(journal, repo, since - CLOCK_MS, at_ms + CLOCK_MS)
+        if not _look_since(snapshots, since, budget_ms):
+            journal.set_meta(doubt_name(repo.git_dir), "1")
+    snapshots.close()
+
+
+def _look_since(snapshots: Snapshots, since_ms: int, budget_ms: int) -> bool:
+    """Note whatever changed since then as nobody's; say whether all of it was looked for."""
+    try:
+        seen_now = look(snapshots.repo, snapshots.object_format, budget_ms / 1000)
+    except RepoError:
+        return False
+    candidates = list(dict.fromkeys([*seen_now.paths, *snapshots.known_paths()]))
+    for path in candidates[:_MAX_FOUND]:
+        state = snapshots.state(path)
+        if state.at_ms < since_ms - CLOCK_MS:
+            continue
+        if snapshots.seen(path) is None:
+            snapshots.begin(path, UNKNOWN)
+        else:
+            snapshots.observe(path, UNKNOWN, state=state)
+    return seen_now.whole and len(candidates) <= _MAX_FOUND
+
+
 def clear_doubt(journal: Journal, repo: GitDir, budget_s: float) -> None:
     """Look at a whole work tree that is in doubt, with time: whose what is there is stays unknown, what follows does not."""
     if repo.work_tree is None or not in_doubt(journal, repo):
@@ -112,6 +154,13 @@ def _meanwhile(journal: Journal, repo: GitDir, others: list[Call], path: bytes) 
         return UNKNOWN if in_doubt(journal, repo) else HUMAN
     # A call that only edits what it names gets what it was asked for when its result comes. If it was denied, none does.
     return agents(able[0].seq, "inferred") if len(able) == 1 and able[0].writes else UNKNOWN
+
+
+def _whose_at_first(snapshots: Snapshots, path: bytes, others: list[Call], whose: Origin) -> Origin:
+    """Return whose the lines of a path are at the first look: `whose`, unless a call that is open, or was, may have written it."""
+    able = [call.at_ms for call in others if call.may_write(path)]
+    at_ms = snapshots.stat(path)[1]
+    return UNKNOWN if (able and at_ms >= min(able) - CLOCK_MS) or snapshots.did_run(at_ms, at_ms) else whose
 
 
 def _named(
@@ -158,7 +207,7 @@ def _found(
         state, seen = snapshots.state(path), snapshots.seen(path)
         mine = state.at_ms >= call.at_ms - CLOCK_MS
         if not mine and seen is None:
-            snapshots.begin(path, UNKNOWN if doubt else HERE)
+            snapshots.begin(path, _whose_at_first(snapshots, path, others, UNKNOWN if doubt else HERE))
             continue
         if not mine:
             snapshots.observe(path, _meanwhile(journal, repo, others, path), state=state)
@@ -171,7 +220,8 @@ def _found(
         change = snapshots.observe(path, fresh, base=base, state=state)
         differs = change.before != change.after or change.before_mode != change.after_mode
         if differs and TOO_LARGE not in (change.before, change.after):
-            effects.append(Effect(path, change.before, change.after, change.after_mode, sure=False, found=True))
+            is_kept = seen_now.whole and path not in seen_now.paths
+            effects.append(Effect(path, change.before, change.after, change.after_mode, sure=False, found=True, kept=is_kept))
     return effects, whole and len(candidates) <= _MAX_FOUND
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ledger.agents import registry
 from ledger.errors import FormatError, KeyUnavailable, LedgerError, RepoError, StoreError
 from ledger.recording import calls
-from ledger.recording.claims import read_claims
+from ledger.recording.claims import Claims, read_claims
 from ledger.recording.facts import Setting, note_gap, record_observation
 from ledger.recording.heads import Making, note_head, notice_moves
 from ledger.recording.writer import Writer, now_ms
@@ -164,7 +164,8 @@ def _record_git(writer: Writer, repo: GitDir, event: Event, *, live: bool, ances
     elif live and name == "post-merge" and has_just_merged(repo):
         # A fast-forward fires post-merge as well: its commits were made elsewhere.
         record_commit(writer, repo, read_head(repo), making)
-    notice_moves(writer, repo, making)
+    # What else HEAD did, no hook of ours saw: the claims and processes of this one say nothing of it.
+    notice_moves(writer, repo, making._replace(via="reflog", claims=Claims(), ancestors=None) if live else making)
 
 
 def is_passing(repo: GitDir, arguments: tuple[str, ...]) -> bool:

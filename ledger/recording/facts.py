@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ledger.core.fact import Fact, Observation, PayloadData
-from ledger.errors import RepoError
+from ledger.errors import LedgerError, RepoError
 from ledger.recording import approvals, calls
 from ledger.recording.ancestry import nearest
 from ledger.recording.glance import has_stirred
@@ -51,6 +52,7 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting, *, l
             notice_moves(writer, setting.repo, Making("reflog", at_ms=setting.at_ms), turn_ends=turn_ends)
     except RepoError:
         pass  # git is not there, or says no: the agent's facts count more, and the next event looks again
+    setting = setting._replace(repo=_tree_of(setting.repo, seen))
     touched = calls.touched_paths(setting.repo, seen.cwd, seen.touched)
     for fact in seen.facts:
         fact = _with_plan_file(fact, seen.plan_file)
@@ -72,6 +74,8 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting, *, l
             continue  # the plan's text is nowhere yet; a later event of the same call may bring it
         known = _find_repetition(writer, fact, setting)
         if known is not None:
+            if fact.kind == "tool.requested" and len(seen.facts) == 1 and setting.source == "hook" and setting.live:
+                _note_reused(writer, fact, known, setting)
             contradiction = approvals.contradiction_of(writer, fact, known)
             if contradiction is not None and _find_repetition(writer, contradiction, setting) is None:
                 _record_fact(writer, contradiction, [], setting)
@@ -80,6 +84,19 @@ def record_observation(writer: Writer, seen: Observation, setting: Setting, *, l
         _announce_session(writer, fact, setting)
         seqs.append(_record_fact(writer, fact, touched, setting))
     return seqs
+
+
+def _tree_of(repo: GitDir, seen: Observation) -> GitDir:
+    """Return the work tree of this clone that the paths lie in which an event names: an agent may edit in another than it is in."""
+    if not seen.touched or repo.work_tree is None or calls.touched_paths(repo, seen.cwd, seen.touched):
+        return repo
+    from ledger.repo.gitdir import find_repository
+
+    try:
+        found = find_repository(os.path.dirname(os.path.join(seen.cwd or repo.work_tree, seen.touched[0])))
+    except (LedgerError, ValueError):
+        return repo
+    return found if found.common_dir == repo.common_dir else repo
 
 
 def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Setting) -> int:
@@ -143,7 +160,12 @@ def _record_fact(writer: Writer, fact: Fact, touched: list[bytes], setting: Sett
         if call is not None:
             calls.close_call(journal, call)
     elif _ends_turn(fact):
-        calls.close_turn(journal, fact.session)
+        unanswered = calls.unanswered_calls(journal, fact.session)
+        if unanswered:
+            from ledger.recording.effects import LOOK_MS, give_up  # most turns answer all their calls
+
+            budget = int(writer.settings.get("look_ms", LOOK_MS)) if setting.live else 0
+            give_up(journal, repo, unanswered, setting.at_ms, budget_ms=budget)
     return seq
 
 
@@ -180,6 +202,21 @@ def _find_repetition(writer: Writer, fact: Fact, setting: Setting) -> int | None
         return approvals.is_known(writer, setting.agent, setting.source, fact, setting.at_ms)
     twice = setting.source == "hook" and row[1] != setting.agent and abs(setting.at_ms - int(row[0])) < _REPEAT_MS
     return int(row[2]) if fact.once is not None or twice else None
+
+
+def _note_reused(writer: Writer, fact: Fact, known: int, setting: Setting) -> None:
+    """Note a call that bears the id of one that is over: it is not recorded, so whose it is what it writes, nobody will know."""
+    if fact.call is None or calls.find_call(writer.journal, fact.session, fact.call) is not None:
+        return  # told twice, by two hooks
+    first = writer.journal.one("SELECT bytes FROM record WHERE seq = ?", (known,))
+    if first is None or json.loads(first[0])["entry"]["source"] != "hook":
+        return  # the transcript or telemetry was quicker
+    writer.journal.set_meta(calls.doubt_name(setting.repo.git_dir), "1")
+    row = writer.journal.one("SELECT bytes FROM payload WHERE seq = ? AND name = 'input'", (known,))
+    given = fact.payloads.get("input")
+    if given is not None and row is not None and row[0] != given.data:
+        digest = hashlib.sha256(given.data).hexdigest()
+        note_gap(writer, "call-id-reused", size=len(given.data), digest=digest, agent=setting.agent, call=fact.call)
 
 
 def _remember(writer: Writer, fact: Fact, seq: int, setting: Setting) -> None:

@@ -19,6 +19,7 @@ class Making(NamedTuple):
     claims: Claims = Claims()
     ancestors: list[str] | None = None
     at_ms: int | None = None
+    elsewhere: bool = False  # it was fetched, and made in another clone perhaps: in no call of this one
 
     def clock_ms(self) -> int:
         """Return the time by which to say which calls are still open: the event's, but never a later one than the clock's.

@@ -19,7 +19,7 @@ from ledger.repo.added import Ranges
 from ledger.repo.commits import CommitFacts, PathChange
 from ledger.repo.gitdir import GitDir
 from ledger.repo.reflog import read_moves_near_end
-from ledger.repo.snapshots import FileState
+from ledger.repo.snapshots import MAX_TEXT_BYTES, FileState
 from ledger.store.journal import Journal
 
 LINES_MS = 80  # of comparing texts at a commit
@@ -200,34 +200,54 @@ def _follow(
     version = snapshots.find(path, blob)
     if version is not None:
         return (version if version.own else None), version.all_origins(count)
-    older = snapshots.newest(path, 4)
+    older = snapshots.newest(path, 4, anywhere=rest.made == "")
     elsewhere = None if older else snapshots.find_anywhere(blob)
     if elsewhere is not None:
         return None, list(map(less_sure, elsewhere.all_origins(count)))
     moved = _moved(snapshots, gone) if not older and change.status == "A" else []
     older = older or moved
-    if not older:
-        return None, [_of_unseen(snapshots, path, blob, rest)] * count
-    if time.monotonic() > until:
+    seen = snapshots.seen(path)
+    if not older and seen is not None and seen.blob is not None:
+        return None, None  # it was looked at, and is nothing whose lines are followed
+    if older and time.monotonic() > until:
         return None, None
+    fresh = _of_unseen(snapshots, path, blob, rest, until)
+    if not older or fresh is None:
+        return None, None if fresh is None else [fresh] * count
     text = snapshots.text_in_git(blob)
     if text is None:
         return None, None
     traced = _trace(snapshots, path, split_text(text), older)
+    if traced is not None:
+        # If nobody wrote since the last look, what no version has a filter of git's made, or it never lay in the work tree.
+        fresh = UNKNOWN if snapshots.is_as_seen(path) else fresh
+        traced = [fresh if origin == NEW else origin for origin in traced]
     return None, list(map(less_sure, traced)) if moved and traced is not None else traced
 
 
-def _of_unseen(snapshots: Snapshots, path: bytes, blob: str, rest: Rest) -> Origin:
-    """Return whose a committed version is that nobody saw, by when it came to lie in the work tree."""
-    if rest.new == rest.here == UNKNOWN:
+def _of_unseen(snapshots: Snapshots, path: bytes, blob: str, rest: Rest, until: float) -> Origin | None:
+    """Return whose the lines of a committed version are that none before it has, by when it came to lie there; None for no text.
+
+    That a person wrote it wants evidence: no command ran when the file was written, and what was committed is what lies there.
+    Where it is something else, the index was written apart from the file, which a command may have done since the last commit.
+    """
+    if rest.new == rest.here == UNKNOWN or snapshots.repo.work_tree is None:
         return NEW
-    state = snapshots.state(path)
-    if state.blob != blob:
+    size, at_ms = snapshots.stat(path)
+    if size > MAX_TEXT_BYTES:
+        return None
+    is_older = rest.since_ms is not None and at_ms < rest.since_ms - CLOCK_MS
+    if snapshots.did_run(at_ms, at_ms):
+        return UNKNOWN if is_older or rest.new == HUMAN else NEW
+    wants_text = rest.since_ms is not None or (rest.new == HUMAN and snapshots.did_run_since_commit())
+    if not wants_text:
         return NEW
-    if rest.since_ms is not None and state.at_ms < rest.since_ms - CLOCK_MS:
-        return UNKNOWN if snapshots.did_run(state.at_ms) else HERE
-    # A command wrote it where nobody looked: ignored until now, say.
-    return UNKNOWN if rest.new == HUMAN and snapshots.did_run(state.at_ms) else NEW
+    if time.monotonic() > until:
+        return UNKNOWN
+    is_there = snapshots.state(path).blob == blob
+    if is_there and is_older:
+        return HERE
+    return NEW if is_there or rest.new != HUMAN else UNKNOWN
 
 
 def _trace(snapshots: Snapshots, path: bytes, lines: list[bytes], older: list[Version]) -> list[Origin] | None:

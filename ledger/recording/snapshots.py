@@ -7,6 +7,7 @@ commit has it, when newer ones need its room, or after a month.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ledger.core.linediff import split_text
 from ledger.recording.calls import did_run
 from ledger.recording.glance import list_known
-from ledger.recording.origins import HERE, NEW, UNKNOWN, Origin, carry, claim, less_sure, pack, unpack
+from ledger.recording.origins import HERE, HUMAN, NEW, UNKNOWN, Origin, carry, claim, less_sure, pack, unpack
 from ledger.repo.blobs import TOO_LARGE
 from ledger.repo.gitdir import GitDir
 from ledger.repo.index import sign_path
@@ -108,9 +109,27 @@ class Snapshots:
         row = self._journal.one(sql, (self.repo.git_dir, path))
         return None if row is None else Seen(row[0], int(row[1]), str(row[2]))
 
-    def did_run(self, at_ms: int) -> bool:
-        """Say whether a command ran here at this time that may have written anything."""
-        return did_run(self._journal, self.repo, at_ms)
+    def is_as_seen(self, path: bytes) -> bool:
+        """Say whether a path was looked at, and lies there as it did."""
+        seen = self.seen(path)
+        return seen is not None and self.repo.work_tree is not None and sign_path(self.repo, path) == seen.signature
+
+    def stat(self, path: bytes) -> tuple[int, int]:
+        """Return a path's size in bytes and when it last changed (`ctime`, in milliseconds); zeros where nothing lies there."""
+        try:
+            found = os.lstat(os.path.join(os.fsencode(self.repo.work_tree or "/nowhere"), path))
+        except OSError:
+            return 0, 0
+        return found.st_size, found.st_ctime_ns // 1_000_000
+
+    def did_run(self, from_ms: int, to_ms: int) -> bool:
+        """Say whether a command ran here between these times that may have written anything."""
+        return did_run(self._journal, self.repo, from_ms, to_ms)
+
+    def did_run_since_commit(self) -> bool:
+        """Say whether one ran since HEAD was last looked at, and so since the last commit that was recorded."""
+        row = self._journal.one("SELECT seen_ms FROM worktree WHERE path = ?", (self.repo.git_dir,))
+        return self.did_run(0 if row is None else int(row[0]), 2**62)
 
     def known_paths(self) -> list[bytes]:
         """Return the paths that were looked at last, the newest first, whose stat data is not what it was."""
@@ -133,6 +152,8 @@ class Snapshots:
         seen = self.seen(path)
         before, mode = base if seen is None else (seen.blob, seen.mode)
         if state.blob is not None and (seen is None or seen.blob != state.blob):
+            if fresh == HUMAN and self.did_run(state.at_ms, state.at_ms):
+                fresh = UNKNOWN  # a command ran when it was written, whose look did not see it
             known = self.find(path, state.blob)
             if known is None or _is_named(fresh):
                 self._follow(path, before, state, fresh)
@@ -254,12 +275,15 @@ class Snapshots:
         row = self._journal.one("SELECT max(id) FROM version")
         return int(row[0] or 0) if row is not None else 0
 
-    def newest(self, path: bytes, count: int) -> list[Version]:
-        """Return the newest versions of a path, the one that was seen last first; another work tree's where this one has none."""
+    def newest(self, path: bytes, count: int, *, anywhere: bool = False) -> list[Version]:
+        """Return the newest versions of a path in this work tree, the one that was seen last first.
+
+        With `anywhere`, another work tree's where this one has none: git itself took what is here from there, perhaps.
+        """
         sql = f"SELECT {_COLUMNS} FROM version WHERE path = ? AND id <= ? ORDER BY worktree = ? DESC, id DESC LIMIT ?"
         rows = self._journal.all(sql, (path, self._until, self.repo.git_dir, count))
         found = [version for row in rows if (version := self._version(row)) is not None]
-        if any(version.own for version in found):
+        if not anywhere or any(version.own for version in found):
             found = [version for version in found if version.own]
         seen = self.seen(path)
         return sorted(found, key=lambda version: seen is None or version.blob != seen.blob)

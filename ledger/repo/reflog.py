@@ -70,9 +70,10 @@ def read_moves(repo: GitDir, start: int) -> list[Move] | None:
     return [move for line in data.split(b"\n") if line and (move := _parse_move(line)) is not None]
 
 
-def read_moves_near_end(repo: GitDir) -> list[Move]:
-    """Return the last of HEAD's moves, some hundreds."""
-    data = read_plain(os.path.join(repo.git_dir, "logs", "HEAD"), _MAX_END_BYTES, max(reflog_size(repo) - _MAX_END_BYTES, 0)) or b""
+def read_moves_near_end(repo: GitDir, *, far: bool = False) -> list[Move]:
+    """Return the last of HEAD's moves: some hundreds, or some thousands with `far`."""
+    size = _MAX_REFLOG_BYTES if far else _MAX_END_BYTES
+    data = read_plain(os.path.join(repo.git_dir, "logs", "HEAD"), size, max(reflog_size(repo) - size, 0)) or b""
     return [move for line in data.split(b"\n") if line and (move := _parse_move(line)) is not None]
 
 

@@ -125,6 +125,34 @@ def look(repo: GitDir, object_format: str, budget_s: float) -> Look:
     return Look(paths, whole)
 
 
+class Cleanness:
+    """Whether paths are as the index has them, as git sees it: asked once, when somebody wants to know of the first."""
+
+    def __init__(self, repo: GitDir) -> None:
+        self._repo = repo
+        self._dirty: set[bytes] | None = None
+        self._is_known = False
+
+    def of(self, path: bytes) -> bool:
+        """Say whether git takes what lies at a tracked path for what its index has; no where it cannot say."""
+        if not self._is_known:
+            self._is_known = True
+            asked = [
+                *_switch_filters_off(self._repo),
+                "diff-files",
+                "--name-only",
+                "-z",
+                "--no-renames",
+                "--ignore-submodules=dirty",
+            ]
+            try:
+                said = run_git(asked, cwd=self._repo.work_tree or self._repo.git_dir, patience_s=1.0)
+                self._dirty = set(said.split(b"\0"))
+            except RepoError:
+                pass
+        return self._dirty is not None and path not in self._dirty
+
+
 def _parse_raw(data: bytes) -> dict[bytes, tuple[str | None, int]]:
     """Parse `--raw -z`: `:mode mode blob blob status NUL path NUL`; what is cut off at the end is left out."""
     fields = data.split(b"\0")
