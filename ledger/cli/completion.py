@@ -13,8 +13,8 @@ def command(shell: str) -> None:
 
     For bash: `eval "$(ledger completion bash)"` in ~/.bashrc; likewise for zsh; for fish, pipe it to `source`.
     """
-    from ledger.cli.main import group
+    from ledger.cli.main import COMPLETE, group
 
     completion = get_completion_class(shell)
     assert completion is not None  # click has these three
-    click.echo(completion(group, {}, "ledger", "_LEDGER_COMPLETE").source())
+    click.echo(completion(group, {}, "ledger", COMPLETE).source())
