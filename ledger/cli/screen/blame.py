@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import COLOR_SYSTEMS, Console, RenderableType
+from rich.console import COLOR_SYSTEMS, Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.style import Style
@@ -51,9 +51,14 @@ def name_of(ref: str | None, log: str) -> str:
 def names_line(logs: list[str]) -> Text:
     """Return how to read `#N`, where all entries that a page names are of one log."""
     if len(logs) != 1:
-        return Text("   times are UTC", style=DIM)
+        return Text("times are UTC", style=DIM)
     log = safe(logs[0][:8])
-    return Text(f"   #N is the entry {log}/N: `ledger show {log}/N`; times are UTC", style=DIM)
+    return Text(f"#N is the entry {log}/N: `ledger show {log}/N`; times are UTC", style=DIM)
+
+
+def headline(first: Text, *others: Text) -> RenderableType:
+    """Return the beginning of a page: what it is about, and below it, indented, what else is to be known of that."""
+    return Group(first, *(Padding(line, (0, 0, 0, 3)) for line in others))
 
 
 def many(count: int, one: str, more: str = "") -> str:
@@ -131,7 +136,7 @@ def _headline(blame: Mapping[str, Any], log: str) -> RenderableType:
         second = Text.assemble(second, "  ·  ledger ", graded(blame["verdict"]))
     lines = [first, second]
     if log:
-        lines.append(Text(names_line([log]).plain.strip(), style=DIM))
+        lines.append(names_line([log]))
     return Text("\n").join([*lines, Text()])
 
 
