@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ledger.cli.completing import complete_revisions
 from ledger.cli.main import Place
 from ledger.core.trailer import format_head
 from ledger.recorder import Recorder
@@ -11,7 +12,7 @@ from ledger.recording.anchoring import anchor_tag, resolve
 
 
 @click.command()
-@click.argument("commit", default="HEAD")
+@click.argument("commit", default="HEAD", shell_complete=complete_revisions)
 @click.option("--tag", "name", metavar="NAME", required=True, help="Make the signed tag NAME; push it, so that others hold it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

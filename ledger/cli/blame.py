@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 
+from ledger.cli.completing import complete_names
 from ledger.cli.evidence import open_logs, path_from_root
 from ledger.cli.main import Place
 from ledger.cli.plain import safe
@@ -16,7 +17,7 @@ from ledger.trace.build import resolve_commit
 
 
 @click.command()
-@click.argument("words", metavar="[REV] PATH", nargs=-1)
+@click.argument("words", metavar="[REV] PATH", nargs=-1, shell_complete=complete_names)
 @click.option("-L", "spans", metavar="SPAN", multiple=True, help="Only these lines, as in git: 10,20 or 10,+5 or /text/,+3.")
 @click.option("--porcelain", is_flag=True, help="Print what `git blame --porcelain` prints, with ledger-* headers.")
 @click.option("--verify", is_flag=True, help="Check the logs first, and show the verdict.")

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 
+from ledger.cli.completing import complete_revisions
 from ledger.cli.evidence import open_logs
 from ledger.cli.main import Place
 from ledger.errors import RepoError, StoreError
@@ -23,7 +24,7 @@ def command() -> None:
 
 
 @command.command("agent-trace")
-@click.argument("revisions", metavar="[RANGE]", default="HEAD")
+@click.argument("revisions", metavar="[RANGE]", default="HEAD", shell_complete=complete_revisions)
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write to FILE; - or nothing: standard output."
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ledger.cli.completing import complete_revisions
 from ledger.cli.main import Place
 from ledger.errors import RepoError
 from ledger.recorder import Recorder
@@ -17,7 +18,7 @@ from ledger.trace.linking import Found, find_links
 
 
 @click.command()
-@click.argument("revisions", metavar="RANGE")
+@click.argument("revisions", metavar="RANGE", shell_complete=complete_revisions)
 @click.option("--dry-run", is_flag=True, help="Only say what would be linked.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

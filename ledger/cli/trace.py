@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from ledger.cli.completing import complete_names
 from ledger.cli.evidence import judge, open_logs, path_from_root
 from ledger.cli.main import Place
 from ledger.errors import RepoError
@@ -28,7 +29,7 @@ class _At(NamedTuple):
 
 
 @click.command()
-@click.argument("what", metavar="COMMIT | PATH:LINE | BASE..HEAD", default="HEAD")
+@click.argument("what", metavar="COMMIT | PATH:LINE | BASE..HEAD", default="HEAD", shell_complete=complete_names)
 @click.option("--session", metavar="ID", help="Answer for this session instead; the beginning of its name is enough.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--no-verify", is_flag=True, help="Do not check the log first; the verdict is then `unchecked`.")

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import click
 
+from ledger.cli.completing import complete_names
 from ledger.cli.main import Place
 from ledger.core.note import NoteKey
 from ledger.errors import FormatError
@@ -19,7 +20,7 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 
 
 @click.command()
-@click.argument("revisions", metavar="[RANGE | FILE]", required=False)
+@click.argument("revisions", metavar="[RANGE | FILE]", required=False, shell_complete=complete_names)
 @click.option("--full", is_flag=True, help="Check every signature, on all cores.")
 @click.option("--coverage", is_flag=True, help="List commits that have no entry.")
 @click.option("--trust", metavar="FILE", type=_FILE, help="Trust the keys in FILE (allowed_signers), no others.")
