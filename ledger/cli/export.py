@@ -23,7 +23,7 @@ def command() -> None:
     """Write what is known of commits in forms that other tools read."""
 
 
-@command.command("agent-trace")
+@command.command("agent-trace", short_help="Who wrote the lines of each commit, as Agent Trace 0.1.0.")
 @click.argument("revisions", metavar="[RANGE]", default="HEAD", shell_complete=complete_revisions)
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write to FILE; - or nothing: standard output."
