@@ -12,6 +12,7 @@ import re
 import click
 from click.shell_completion import CompletionItem
 
+from ledger.cli.main import enter
 from ledger.errors import LedgerError
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import find_repository
@@ -36,7 +37,7 @@ def complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 def _folder(ctx: click.Context) -> str:
     """Return the folder that the options so far say to act in."""
-    return os.path.abspath(ctx.find_root().params.get("cwd") or os.getcwd())
+    return enter(ctx.find_root().params.get("folders") or ())
 
 
 def _refs(folder: str, incomplete: str) -> list[str]:

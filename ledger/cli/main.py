@@ -9,6 +9,7 @@ import errno
 import importlib
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,22 +116,27 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def enter(folders: Iterable[str]) -> str:
+    """Return the folder that one -C after the other leads to, as git(1) takes them: an empty one leads nowhere else."""
+    return os.path.realpath(os.path.join(os.getcwd(), *folders))
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("-C", "cwd", metavar="DIR", type=click.Path(), help="Act as if started in DIR.")
+@click.option("-C", "folders", metavar="DIR", multiple=True, help="Act as if started in DIR; several lead on from one another.")
 @click.option("--state", "state_option", metavar="DIR", envvar="LEDGER_STATE", help="The state folder, if not the user's own.")
 @click.option("--no-pager", is_flag=True, help="Never page the output.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.version_option(__version__, "-V", "--version", message="ledger %(version)s")
 @click.pass_context
-def group(ctx: click.Context, cwd: str | None, state_option: str | None, no_pager: bool, debug: bool) -> None:
+def group(ctx: click.Context, folders: tuple[str, ...], state_option: str | None, no_pager: bool, debug: bool) -> None:
     """An audit ledger for coding agents: who asked, what ran, what changed, for any commit.
 
     Exit codes: 0 done, 1 refused or not verified, 2 wrong usage, 3 could not check, or could not write what was found; 130 and 141
     where it was interrupted, or nobody read on.
     """
-    place = os.path.abspath(cwd) if cwd else os.getcwd()
+    place = enter(folders)
     if not os.path.isdir(place):
-        raise click.UsageError(f"-C {cwd}: no such folder")
+        raise click.UsageError(f"{' '.join(f'-C {folder}' for folder in folders)}: no such folder")
     ctx.obj = Place(place, state_option, debug, not no_pager)
 
 

@@ -118,6 +118,29 @@ def test_what_names_nothing_exits_2(recorded, ledger, args):
     assert "Traceback" not in said.out + said.err
 
 
+@pytest.mark.parametrize(
+    "folders",
+    [("repo",), ("repo/sub", ".."), ("plain", "..", "repo"), ("", "repo", ""), ("link", ".."), ("plain", "{root}/repo")],
+    ids=" ".join,
+)
+def test_folders_lead_on_from_one_another(recorded, sandbox, monkeypatch, capfd, folders):
+    """Each -C is relative to the one before, an empty one is ignored, and a link's parent is that of its target: as in git."""
+    (recorded / "sub").mkdir()
+    (sandbox.root / "plain").mkdir()
+    (sandbox.root / "link").symlink_to(recorded / "sub")
+    monkeypatch.chdir(sandbox.root)
+    words = [word for folder in folders for word in ("-C", folder.format(root=sandbox.root))]
+    assert sandbox.git(*words, "rev-parse", "--show-toplevel", cwd=sandbox.root) == str(recorded)
+    assert run([*words, "status", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["size"] == 3
+
+
+def test_a_folder_that_is_not_there_is_named(recorded, ledger):
+    """With all that led to it."""
+    said = ledger(recorded, "-C", "nowhere", "status")
+    assert said.code == 2 and "-C nowhere: no such folder" in said.err
+
+
 # trace
 
 
