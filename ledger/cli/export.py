@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 
 from ledger.cli.completing import complete_revisions
-from ledger.cli.evidence import open_logs
+from ledger.cli.evidence import names_nothing, open_logs
 from ledger.cli.main import Place
 from ledger.errors import RepoError, StoreError
 from ledger.repo.manycommits import list_commits
@@ -42,7 +42,7 @@ def agent_trace(place: Place, revisions: str, output: str | None, no_verify: boo
     try:
         oids = list_commits(repo, [revisions])
     except RepoError as error:
-        raise click.UsageError(f"{revisions!r} names no commits here: {error.message}") from error
+        raise names_nothing(repo, f"{revisions!r} names no commits here: {error.message}") from error
     place.logs().__exit__()  # says what to do where there is nothing to export
     verdict, logs = open_logs(place, verify=not no_verify)
     with logs:

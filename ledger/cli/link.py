@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ledger.cli.completing import complete_revisions
+from ledger.cli.evidence import names_nothing
 from ledger.cli.main import Place
 from ledger.errors import RepoError
 from ledger.recorder import Recorder
@@ -38,7 +39,7 @@ def command(place: Place, revisions: str, dry_run: bool, as_json: bool) -> None:
     try:
         oids = list_commits(repo, [revisions])
     except RepoError as error:
-        raise click.UsageError(f"{revisions!r} names no commits here") from error
+        raise names_nothing(repo, f"{revisions!r} names no commits here") from error
     shown = counting("commits looked at") if sys.stderr.isatty() and not as_json else nullcontext(_no_progress)
     with place.logs() as logs, shown as progress:
         found = find_links(repo, logs, oids, progress)

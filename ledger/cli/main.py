@@ -17,7 +17,7 @@ import click
 
 from ledger import __version__
 from ledger.errors import LedgerError, NoLedger, NoRepository, RepoError, StoreError
-from ledger.repo.gitdir import GitDir, find_repository
+from ledger.repo.gitdir import GitDir, find_repository, how_to_start
 from ledger.store.state import Clone, find_clone, find_state
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Place(NamedTuple):
         """Return the clone map of the repository here. Raises NoLedger where `init` never ran."""
         clone = self.clone_if_any()
         if clone is None:
-            raise NoLedger(f"{self.repository().common_dir} has no ledger on this machine", remedy="start one with `ledger init`")
+            raise NoLedger(f"{self.repository().common_dir} has no ledger on this machine", remedy=how_to_start(self.repository()))
         return clone
 
     def logs(self) -> Logs:
@@ -90,7 +90,7 @@ class Place(NamedTuple):
         logs = Logs(self.state(), clone, () if clone is not None else root_commits(repo), repo=repo)
         if clone is None and not logs.sealed:
             message = f"{repo.common_dir} has no ledger on this machine, and no sealed log"
-            raise NoLedger(message, remedy="start one with `ledger init`, or take what others have with `ledger sync`")
+            raise NoLedger(message, remedy=f"{how_to_start(repo)}, or take what others have with `ledger sync`")
         return logs
 
     def clone_if_any(self) -> Clone | None:

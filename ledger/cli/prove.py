@@ -46,6 +46,7 @@ def command(place: Place, entry: str, output: str | None, as_json: bool) -> None
         sys.stdout.buffer.flush()
         return
     from ledger.cli import screen
+    from ledger.cli.screen.blame import many
     from ledger.cli.screen.status import render_rows
 
     value = {"log": log, "seq": seq, "kind": found.kind, "at": found.at, "size": checkpoint.size, "key": found.key}
@@ -54,7 +55,11 @@ def command(place: Place, entry: str, output: str | None, as_json: bool) -> None
         screen.print_json({**value, "root": format_hash(checkpoint.root), "file": output, "proof": proof})
     else:
         render_rows(
-            [("proven", f"{log}/{seq}, {found.kind}"), ("under", f"a checkpoint of {checkpoint.size} records"), ("in", output)]
+            [
+                ("proven", f"{log}/{seq}, {found.kind}"),
+                ("under", f"a checkpoint of {many(checkpoint.size, 'record')}"),
+                ("in", output),
+            ]
         )
 
 

@@ -66,7 +66,10 @@ def otlp(place: Place, listen: str, allow_remote: bool, until_idle: float | None
         click.echo(json.dumps(status) if as_json else _describe_listening(status))
         sys.stdout.flush()  # whoever started this waits for the line
 
-    address = parse_listen(listen, allow_remote=allow_remote)
+    try:
+        address = parse_listen(listen, allow_remote=allow_remote)
+    except FormatError as error:
+        raise click.UsageError(f"--listen: {error.message}; {error.remedy}") from error
     done = serve(place.state(), address, allow_remote=allow_remote, until_idle_s=until_idle, started=say)
     click.echo(json.dumps(done) if as_json else _describe_stopped(done))
 

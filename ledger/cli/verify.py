@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 
 import click
 
 from ledger.cli.completing import complete_names
+from ledger.cli.evidence import names_nothing
 from ledger.cli.main import Place
 from ledger.core.note import NoteKey
 from ledger.errors import FormatError
@@ -52,7 +54,9 @@ def command(
             options = Options(revisions, full, coverage, trust, progress, _parse_witnesses(witnesses))
             report = verify_repository(repository, state, options)
         except RangeError as error:
-            raise click.UsageError(error.message) from error
+            file = os.path.lexists(os.path.join(place.cwd, revisions or ""))
+            said = f"{error.message}, and the file of that name is no proof file either" if file else error.message
+            raise names_nothing(repository, said) from error
     if as_json:
         print_json(build_json(report))
     else:

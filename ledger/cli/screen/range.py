@@ -27,6 +27,9 @@ def render_range(trace: Mapping[str, Any]) -> None:
     second.append_text(graded(trace["verdict"]))
     third = Text.assemble("lines added: ", counts_text(trace["lines"]))
     parts: list[RenderableType] = [headline(first, second, third, names_line(_logs(trace)))]
+    if not trace["commits"]:
+        print_page(*parts, Text("\nThere are no commits in this range.", style="yellow"))
+        return
     parts += _section("Who asked whom", _sessions(trace["sessions"]), trace["sessions"])
     parts += _section("Which commits", _commits(trace["commits"]), trace["commits"])
     parts += _section("Whose lines", _paths(trace["paths"]), trace["paths"])
