@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,14 @@ def test_nothing_is_done_where_standard_output_is_closed(story):
     done = story.sandbox.run("sh", "-c", 'exec "$@" >&-', "sh", *command, cwd=story.repo)
     assert done.returncode == 3 and done.stderr == "ledger: the output cannot be written: standard output is closed\n"
     assert list(Path(story.sandbox.state).rglob("*")) == before
+
+
+@pytest.mark.parametrize(("module", "code", "said"), [("click", -signal.SIGINT, ""), ("rich", 130, "\nledger: interrupted\n")])
+def test_ctrl_c_ends_quietly_at_any_time(story, tmp_path, module, code, said):
+    """While the command line is being loaded, here by a library that is interrupted, as well as while it works."""
+    (tmp_path / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    story.sandbox.env["PYTHONPATH"] = str(tmp_path)
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # however the tests were started
+    with _start(story, "status", stdout=subprocess.PIPE, stderr=subprocess.PIPE, **listening) as child:
+        out, err = child.communicate()
+    assert (child.returncode, out, err.decode()) == (code, b"", said)
