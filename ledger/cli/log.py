@@ -47,7 +47,8 @@ def command(
     if raw and as_json:
         raise click.UsageError("--raw and --json exclude each other")
     since, until = parse_span(wanted["since"], wanted["until"])
-    query = Query(**{**wanted, "since": since, "until": until})
+    path = None if wanted["path"] is None else os.fsencode(wanted["path"]).decode("utf-8", "replace")  # entries are UTF-8
+    query = Query(**{**wanted, "since": since, "until": until, "path": path})
     with place.logs() as logs:
         log = find_log(logs, prefix)
         seqs = _limited(_matching(log, query, grep, newest_first=not (reverse or raw)), limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -103,3 +104,18 @@ def test_one_is_no_plural(sandbox, ledger):
     out = ledger(repo, "verify").out
     assert "fixes the only record of log" in out and "could have rewritten it" in out
     assert "the first record of log" in out and "an earlier run checked it, and it is still the same; --full checks it again" in out
+
+
+@pytest.mark.parametrize(
+    "words", ["blame café.py", "blame --json café.py", "trace café.py:1", "trace HEAD:café.py:1", "log --path café.py"]
+)
+def test_a_path_can_be_named_in_any_locale(sandbox, words):
+    """Where Python takes the terminal for one of ASCII, bytes beyond it are still those of the path."""
+    story = Story(sandbox)
+    call = story.call("Write", {"file_path": "café.py"})
+    story.commit("write it", {"café.py": "one\n"}, links={"café.py": call}, lines={"café.py": [(1, 1, call, "exact")]})
+    story.write()
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = sandbox.run(sys.executable, "-m", "ledger", *words.split(), cwd=story.repo, **ascii_only)
+    assert done.returncode == 0 and done.stderr == ""
+    assert ("caf" if "log" not in words else "commit.recorded") in done.stdout
