@@ -20,7 +20,10 @@ def command(place: Place, commit: str, name: str, as_json: bool) -> None:
     """Seal, and quote the end of every sealed log that is here in a signed tag on COMMIT (HEAD if none is given).
 
     Whoever fetches the tag can tell from then on whether one of these logs was rewritten or cut: `ledger verify` names the tag as
-    an anchor. It is signed with this log's key; `git verify-tag` checks it with .ledger/allowed_signers.
+    an anchor. It is signed with this log's key, which git checks too, once that is enrolled:
+
+    \b
+    git -c gpg.ssh.allowedSignersFile=.ledger/allowed_signers verify-tag NAME
     """
     from ledger.cli import screen
 

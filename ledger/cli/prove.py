@@ -27,8 +27,8 @@ MAX_LOGS = 100_000
 def command(place: Place, entry: str, output: str | None, as_json: bool) -> None:
     """Prove the sealed entry named ENTRY: <log>/<seq>, or <seq> in this clone's log. The beginning of a log's name is enough.
 
-    The proof holds the record, a signed checkpoint, and hashes: nothing of any other entry, and no payloads. `ledger verify FILE`
-    checks it anywhere, without the repository.
+    The proof holds the record, a signed checkpoint, and hashes: nothing of any other entry, and no payloads. `ledger verify FILE
+    --trust SIGNERS` checks it anywhere, without the repository; SIGNERS is a file like its .ledger/allowed_signers.
     """
     repo = place.repository()
     prefix = read_prefix(repo)

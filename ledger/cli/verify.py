@@ -34,8 +34,10 @@ def command(
 ) -> int:
     """Check the logs of this repository: chain, signatures, seals, payloads, commits, and what fixes them from outside.
 
-    RANGE limits the commits whose trailers are looked at, as in `git log`. FILE is a proof that `ledger prove` made, and can be
-    checked anywhere. Exit codes: 0 consistent or anchored, 1 incomplete, diverged or invalid, 2 wrong usage, 3 could not check.
+    RANGE limits the commits whose trailers are looked at, as in `git log`. FILE is a proof that `ledger prove` made. It can be
+    checked anywhere; outside of the log's repository --trust must name a file with the key that is to be believed.
+
+    Exit codes: 0 consistent or anchored, 1 incomplete, diverged or invalid, 2 wrong usage, 3 could not check.
     """
     from ledger.cli.prooffile import find_proof, verify_file
 
