@@ -25,7 +25,7 @@ from ledger.recording import events
 from ledger.recording.claims import pick
 from ledger.recording.facts import Setting, record_observation
 from ledger.recording.writer import Writer, format_at, now_ms
-from ledger.repo.gitdir import GitDir, find_repository
+from ledger.repo.gitdir import GitDir, find_repository, how_to_start
 from ledger.store import keys
 from ledger.store import state as places
 from ledger.store.journal import Journal
@@ -77,7 +77,7 @@ class Recorder:
         place = places.find_state(state, repo.common_dir)
         recorder = cls.find(repo, place, wait_s=wait_s)
         if recorder is None:
-            raise NoLedger(f"{repo.common_dir} has no ledger on this machine", remedy="start one with `ledger init`")
+            raise NoLedger(f"{repo.common_dir} has no ledger on this machine", remedy=how_to_start(repo))
         return recorder
 
     @classmethod

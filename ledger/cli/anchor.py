@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ledger.cli.completing import complete_revisions
 from ledger.cli.main import Place
 from ledger.core.trailer import format_head
 from ledger.recorder import Recorder
@@ -11,7 +12,7 @@ from ledger.recording.anchoring import anchor_tag, resolve
 
 
 @click.command()
-@click.argument("commit", default="HEAD")
+@click.argument("commit", default="HEAD", shell_complete=complete_revisions)
 @click.option("--tag", "name", metavar="NAME", required=True, help="Make the signed tag NAME; push it, so that others hold it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -19,7 +20,10 @@ def command(place: Place, commit: str, name: str, as_json: bool) -> None:
     """Seal, and quote the end of every sealed log that is here in a signed tag on COMMIT (HEAD if none is given).
 
     Whoever fetches the tag can tell from then on whether one of these logs was rewritten or cut: `ledger verify` names the tag as
-    an anchor. It is signed with this log's key; `git verify-tag` checks it with .ledger/allowed_signers.
+    an anchor. It is signed with this log's key, which git checks too, once that is enrolled:
+
+    \b
+    git -c gpg.ssh.allowedSignersFile=.ledger/allowed_signers verify-tag NAME
     """
     from ledger.cli import screen
 

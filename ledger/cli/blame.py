@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import click
 
-from ledger.cli.evidence import open_logs, path_from_root
+from ledger.cli.completing import complete_names
+from ledger.cli.evidence import names_nothing, no_lines, open_logs, path_from_root
 from ledger.cli.main import Place
 from ledger.cli.plain import safe
 from ledger.repo.blame import NoLines
@@ -16,7 +17,7 @@ from ledger.trace.build import resolve_commit
 
 
 @click.command()
-@click.argument("words", metavar="[REV] PATH", nargs=-1)
+@click.argument("words", metavar="[REV] PATH", nargs=-1, shell_complete=complete_names)
 @click.option("-L", "spans", metavar="SPAN", multiple=True, help="Only these lines, as in git: 10,20 or 10,+5 or /text/,+3.")
 @click.option("--porcelain", is_flag=True, help="Print what `git blame --porcelain` prints, with ledger-* headers.")
 @click.option("--verify", is_flag=True, help="Check the logs first, and show the verdict.")
@@ -35,14 +36,14 @@ def command(place: Place, words: tuple[str, ...], spans: tuple[str, ...], porcel
     revision = words[0] if len(words) == 2 else "HEAD"
     oid = resolve_commit(repo, revision)
     if oid is None:
-        raise click.UsageError(f"{revision!r} names no commit here")
+        raise names_nothing(repo, f"{revision!r} names no commit here")
     path = path_from_root(place, repo, words[-1])
     verdict, logs = open_logs(place, verify=verify)
     with logs:
         try:
             blame = build_blame(repo, logs, oid, path, spans, verdict)
         except NoLines as error:
-            raise click.UsageError(error.message) from error
+            raise no_lines(repo, oid, path, error) from error
     if porcelain:
         _print_porcelain(blame)
     elif as_json:

@@ -8,9 +8,12 @@ import click
 
 from ledger.cli.main import Place
 from ledger.errors import LedgerError
+from ledger.repo.blame import NoLines
 from ledger.repo.blobs import path_inside
 from ledger.repo.commits import root_commits
+from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
+from ledger.trace.build import resolve_commit
 from ledger.trace.logs import Logs
 
 
@@ -46,10 +49,29 @@ def path_from_root(place: Place, repo: GitDir, path: str) -> bytes:
     """Return a path as git has it: below the root of the work tree, of one that is relative to where the command was called."""
     if repo.work_tree is None or not _is_below(place.cwd, repo.work_tree):
         return os.fsencode(path)
+    if not path:
+        raise click.UsageError("the path is empty: name a file")
     found = path_inside(repo.work_tree, os.path.realpath(place.cwd), path)
+    if found is None and os.path.realpath(os.path.join(place.cwd, path)) == repo.work_tree:
+        raise click.UsageError(f"{path!r} is a folder: name a file in it")
     if found is None:
         raise click.UsageError(f"{path!r} lies outside the work tree")
     return found
+
+
+def names_nothing(repo: GitDir, said: str) -> click.UsageError:
+    """Return the error for a revision that names nothing: `said`, or that the repository has no commits at all yet."""
+    any_ref = run_git(["for-each-ref", "--count=1", "refs/heads", "refs/tags", "refs/remotes"], cwd=repo.git_dir, check=False)
+    return click.UsageError(said if any_ref or resolve_commit(repo, "HEAD") else "there are no commits here yet")
+
+
+def no_lines(repo: GitDir, oid: str, path: bytes, error: NoLines) -> click.UsageError:
+    """Return the error for a path that has no lines at the commit `oid`: git does not say what else it is."""
+    asked = ["--literal-pathspecs", "ls-tree", "-z", "--full-tree", oid, "--", os.fsdecode(path)]
+    kind = run_git(asked, cwd=repo.git_dir, check=False).split(b"\t")[0].split(b" ")[1:2]
+    whats = {b"tree": "is a folder: name a file in it", b"commit": "is a submodule: ask in its own repository"}
+    what = whats.get(kind[0]) if kind else None
+    return click.UsageError(error.message if what is None else f"{path.decode('utf-8', 'replace')!r} {what}")
 
 
 def _is_below(folder: str, root: str) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 import click
 
-from ledger.cli.evidence import open_logs
+from ledger.cli.completing import complete_revisions
+from ledger.cli.evidence import names_nothing, open_logs
 from ledger.cli.main import Place
 from ledger.errors import RepoError, StoreError
 from ledger.repo.manycommits import list_commits
@@ -21,8 +23,8 @@ def command() -> None:
     """Write what is known of commits in forms that other tools read."""
 
 
-@command.command("agent-trace")
-@click.argument("revisions", metavar="[RANGE]", default="HEAD")
+@command.command("agent-trace", short_help="Who wrote the lines of each commit, as Agent Trace 0.1.0.")
+@click.argument("revisions", metavar="[RANGE]", default="HEAD", shell_complete=complete_revisions)
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write to FILE; - or nothing: standard output."
 )
@@ -40,7 +42,7 @@ def agent_trace(place: Place, revisions: str, output: str | None, no_verify: boo
     try:
         oids = list_commits(repo, [revisions])
     except RepoError as error:
-        raise click.UsageError(f"{revisions!r} names no commits here: {error.message}") from error
+        raise names_nothing(repo, f"{revisions!r} names no commits here: {error.message}") from error
     place.logs().__exit__()  # says what to do where there is nothing to export
     verdict, logs = open_logs(place, verify=not no_verify)
     with logs:
@@ -52,18 +54,44 @@ def agent_trace(place: Place, revisions: str, output: str | None, no_verify: boo
 
 
 def _write_file(path: str, records: Iterator[dict[str, Any]], *, as_json: bool) -> None:
-    """Write aside and rename, so that nobody reads half of it."""
-    aside = f"{path}.tmp-{os.getpid()}"
+    """Write the records to what `path` names in the end. Raises StoreError."""
     try:
-        with open(aside, "x", encoding="utf-8") as file:
-            count = _write(file, records, as_json=as_json)
-        os.replace(aside, path)
+        count = _write_to(path, records, as_json=as_json)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}", remedy="name another place with -o") from error
+    click.echo(f"{count:,} {'record' if count == 1 else 'records'} written", err=True)
+
+
+def _write_to(path: str, records: Iterator[dict[str, Any]], *, as_json: bool) -> int:
+    """Write aside and rename, so that nobody reads half of it; but what is no file (a FIFO, a terminal) is written into.
+
+    Renaming would put a file in the place of a device or a link. So it is the file behind a link that is replaced, and it keeps
+    its mode.
+    """
+    mode = _mode(path)
+    if mode is not None and not stat.S_ISREG(mode):
+        with open(path, "w", encoding="utf-8") as stream:
+            return _write(stream, records, as_json=as_json)
+    target = os.path.realpath(path)
+    aside = f"{target}.tmp-{os.getpid()}"
+    try:
+        with open(aside, "x", encoding="utf-8") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(mode))
+            count = _write(file, records, as_json=as_json)
+        os.replace(aside, target)
     finally:
         if os.path.lexists(aside):
             os.unlink(aside)
-    click.echo(f"{count:,} {'record' if count == 1 else 'records'} written", err=True)
+    return count
+
+
+def _mode(path: str) -> int | None:
+    """Return the mode of what a path names, behind all links, or None where nothing is there yet."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
 
 
 def _write(file: IO[str], records: Iterable[dict[str, Any]], *, as_json: bool) -> int:

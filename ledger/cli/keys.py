@@ -28,7 +28,7 @@ def command() -> None:
     """Show, list, enroll, rotate and revoke signing keys."""
 
 
-@command.command("show")
+@command.command("show", short_help="Show the key that signs this clone's log.")
 @_JSON
 @click.pass_obj
 def show(place: Place, as_json: bool) -> None:
@@ -59,7 +59,7 @@ def list_keys(place: Place, as_json: bool) -> None:
     screen.print_json({"keys": values}) if as_json else render_keys(values)
 
 
-@command.command("enroll")
+@command.command("enroll", short_help="Add this log's key to .ledger/allowed_signers.")
 @click.option("--principal", metavar="NAME", help="The name to trust the key under; ledger-<your git e-mail> if not given.")
 @_JSON
 @click.pass_obj
@@ -87,7 +87,7 @@ def enroll_key(place: Place, principal: str | None, as_json: bool) -> None:
     _print(value, as_json, said)
 
 
-@command.command("rotate")
+@command.command("rotate", short_help="Let a new key sign this clone's log from now on.")
 @click.option("--to", metavar="PLACE", default="file", show_default=True, help="file, ssh-agent, or ssh-agent:SHA256:…")
 @_JSON
 @click.pass_obj
@@ -104,7 +104,7 @@ def rotate(place: Place, to: str, as_json: bool) -> None:
     _print(value, as_json, [*value.items(), ("now", "enroll it: ledger keys enroll")])
 
 
-@command.command("revoke")
+@command.command("revoke", short_help="Say that a key's signatures count no more.")
 @click.argument("fingerprint_", metavar="FINGERPRINT")
 @click.option("--from", "position", metavar="LOG/SEQ", help="Only in this log, from this entry on; in every log if not given.")
 @_JSON

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ledger.cli.completing import complete_revisions
+from ledger.cli.evidence import names_nothing
 from ledger.cli.main import Place
 from ledger.errors import RepoError
 from ledger.recorder import Recorder
@@ -17,7 +19,7 @@ from ledger.trace.linking import Found, find_links
 
 
 @click.command()
-@click.argument("revisions", metavar="RANGE")
+@click.argument("revisions", metavar="RANGE", shell_complete=complete_revisions)
 @click.option("--dry-run", is_flag=True, help="Only say what would be linked.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -37,7 +39,7 @@ def command(place: Place, revisions: str, dry_run: bool, as_json: bool) -> None:
     try:
         oids = list_commits(repo, [revisions])
     except RepoError as error:
-        raise click.UsageError(f"{revisions!r} names no commits here") from error
+        raise names_nothing(repo, f"{revisions!r} names no commits here") from error
     shown = counting("commits looked at") if sys.stderr.isatty() and not as_json else nullcontext(_no_progress)
     with place.logs() as logs, shown as progress:
         found = find_links(repo, logs, oids, progress)

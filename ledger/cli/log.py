@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from ledger.cli.lookup import entry_json, find_log, parse_time
+from ledger.cli.lookup import entry_json, find_log, parse_span
 from ledger.cli.main import Place
 from ledger.index.search import Query
 from ledger.trace.logs import Log
@@ -46,7 +46,9 @@ def command(
     """List the entries of a log, newest first."""
     if raw and as_json:
         raise click.UsageError("--raw and --json exclude each other")
-    query = Query(**{**wanted, "since": parse_time(wanted["since"]), "until": parse_time(wanted["until"])})
+    since, until = parse_span(wanted["since"], wanted["until"])
+    path = None if wanted["path"] is None else os.fsencode(wanted["path"]).decode("utf-8", "replace")  # entries are UTF-8
+    query = Query(**{**wanted, "since": since, "until": until, "path": path})
     with place.logs() as logs:
         log = find_log(logs, prefix)
         seqs = _limited(_matching(log, query, grep, newest_first=not (reverse or raw)), limit)

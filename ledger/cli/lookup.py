@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 import click
@@ -50,7 +51,28 @@ def parse_time(text: str | None) -> str | None:
     said, text = text, text.replace(" ", "T", 1).upper()
     if not _is_time(text):
         raise click.UsageError(f"{said!r} is not a time: write 2026-01-02 or 2026-01-02T03:04:05, in UTC")
+    if not _is_in_calendar(text):
+        raise click.UsageError(f"{said!r} is not a time: no calendar has it")
     return text if len(text) == 24 else text.removesuffix("Z")
+
+
+def parse_span(since: str | None, until: str | None) -> tuple[str | None, str | None]:
+    """Return both ends of a span of time that somebody typed, as `parse_time` does. Raises UsageError, also for an empty one."""
+    first, last = parse_time(since), parse_time(until)
+    # An end holds all that begins with it: --since 2026-01-02 --until 2026-01 is the rest of January.
+    if first is not None and last is not None and first > last and not first.startswith(last):
+        raise click.UsageError(f"--since {since} is later than --until {until}")
+    return first, last
+
+
+def _is_in_calendar(text: str) -> bool:
+    """Say whether a time of the right form, or the beginning of one, is a day and an hour that there is."""
+    digits = text.rstrip("Z")
+    try:
+        datetime.fromisoformat(digits + "0001-01-01T00:00:00.000"[len(digits) :])
+    except ValueError:
+        return False
+    return True
 
 
 def find_entry(logs: Logs, reference: str) -> tuple[Log, int, bytes]:

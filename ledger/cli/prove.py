@@ -27,8 +27,8 @@ MAX_LOGS = 100_000
 def command(place: Place, entry: str, output: str | None, as_json: bool) -> None:
     """Prove the sealed entry named ENTRY: <log>/<seq>, or <seq> in this clone's log. The beginning of a log's name is enough.
 
-    The proof holds the record, a signed checkpoint, and hashes: nothing of any other entry, and no payloads. `ledger verify FILE`
-    checks it anywhere, without the repository.
+    The proof holds the record, a signed checkpoint, and hashes: nothing of any other entry, and no payloads. `ledger verify FILE
+    --trust SIGNERS` checks it anywhere, without the repository; SIGNERS is a file like its .ledger/allowed_signers.
     """
     repo = place.repository()
     prefix = read_prefix(repo)
@@ -46,6 +46,7 @@ def command(place: Place, entry: str, output: str | None, as_json: bool) -> None
         sys.stdout.buffer.flush()
         return
     from ledger.cli import screen
+    from ledger.cli.screen.blame import many
     from ledger.cli.screen.status import render_rows
 
     value = {"log": log, "seq": seq, "kind": found.kind, "at": found.at, "size": checkpoint.size, "key": found.key}
@@ -54,7 +55,11 @@ def command(place: Place, entry: str, output: str | None, as_json: bool) -> None
         screen.print_json({**value, "root": format_hash(checkpoint.root), "file": output, "proof": proof})
     else:
         render_rows(
-            [("proven", f"{log}/{seq}, {found.kind}"), ("under", f"a checkpoint of {checkpoint.size} records"), ("in", output)]
+            [
+                ("proven", f"{log}/{seq}, {found.kind}"),
+                ("under", f"a checkpoint of {many(checkpoint.size, 'record')}"),
+                ("in", output),
+            ]
         )
 
 

@@ -25,7 +25,7 @@ def command() -> None:
     """Record facts of any agent."""
 
 
-@command.command()
+@command.command(short_help="Record facts from standard input, one JSON object a line.")
 @click.option("--json", "as_json", is_flag=True, help="Print the new entries' names as JSON.")
 @click.option("--check", is_flag=True, help="Only say whether the facts are well formed.")
 @click.pass_obj
@@ -48,7 +48,7 @@ def facts(place: Place, as_json: bool, check: bool) -> None:
     click.echo(json.dumps({"entries": names}) if as_json else "\n".join(names), nl=bool(names) or as_json)
 
 
-@command.command()
+@command.command(short_help="Receive the agents' OpenTelemetry, and record what is evidence.")
 @click.option("--listen", default="127.0.0.1:4318", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--allow-remote", is_flag=True, help="Listen also where other machines can reach it, and write into the log.")
 @click.option("--until-idle", type=click.FloatRange(min=0.1), metavar="S", help="Stop when nothing came for S seconds.")
@@ -66,12 +66,18 @@ def otlp(place: Place, listen: str, allow_remote: bool, until_idle: float | None
         click.echo(json.dumps(status) if as_json else _describe_listening(status))
         sys.stdout.flush()  # whoever started this waits for the line
 
-    address = parse_listen(listen, allow_remote=allow_remote)
+    try:
+        address = parse_listen(listen, allow_remote=allow_remote)
+    except FormatError as error:
+        raise click.UsageError(f"--listen: {error.message}; {error.remedy}") from error
     done = serve(place.state(), address, allow_remote=allow_remote, until_idle_s=until_idle, started=say)
     click.echo(json.dumps(done) if as_json else _describe_stopped(done))
 
 
-@command.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@command.command(
+    short_help="Run an MCP server, and record what an agent asks of it.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.option("--server", metavar="NAME", help="What the agent's settings call the server.")
 @click.argument("argv", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj

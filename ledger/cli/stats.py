@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ledger.cli.evidence import open_logs
-from ledger.cli.lookup import parse_time
+from ledger.cli.lookup import parse_span
 from ledger.cli.main import Place
 from ledger.index.tally import Span
 from ledger.trace.stats import EVERY, build_stats
@@ -24,7 +24,7 @@ def command(place: Place, since: str | None, until: str | None, every: str, veri
     A commit that was amended or rebased counts once. Figures come from the index; `ledger trace` and `ledger blame` answer for
     single commits and lines from the records themselves.
     """
-    span = Span(parse_time(since), parse_time(until))
+    span = Span(*parse_span(since, until))
     place.logs().__exit__()  # says what to do where there is nothing to count
     verdict, logs = open_logs(place, verify=verify)
     with logs:

@@ -12,7 +12,7 @@ from ledger.cli.main import Place
 from ledger.core.entry import parse_record
 from ledger.core.sshsig import fingerprint
 from ledger.errors import FormatError, LedgerError, NoLedger, StoreError
-from ledger.repo.gitdir import GitDir
+from ledger.repo.gitdir import GitDir, how_to_start
 from ledger.store import state as places
 from ledger.store.pins import Pin, read_pins
 from ledger.store.reader import JournalReader
@@ -35,7 +35,7 @@ def build_status(repo: GitDir, state: str) -> dict[str, Any]:
     found = places.find_clone(state, repo.common_dir, repo.work_tree)
     clone = found.clone
     if clone is None:
-        raise NoLedger(f"{repo.common_dir} has no ledger on this machine", remedy="start one with `ledger init`")
+        raise NoLedger(f"{repo.common_dir} has no ledger on this machine", remedy=how_to_start(repo))
     pin = read_pins(state).get(clone.log)
     return {
         "log": clone.log,

@@ -116,7 +116,7 @@ def _print(report: Report, quiet: bool) -> None:
     for change in report.changes:
         if quiet and change.how not in _STYLES:
             continue
-        size = f" {change.size} records" if change.size is not None else ""
+        size = f" {change.size:,} {'record' if change.size == 1 else 'records'}" if change.size is not None else ""
         reason = f": {change.reason}" if change.reason else ""
         whose = " (ours)" if change.log == report.log else ""
         lines.append((_STYLES.get(change.how, ""), f"{change.how:<10} {change.log[:12]}{whose}{size}{reason}"))

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from ledger.cli.evidence import judge, open_logs, path_from_root
+from ledger.cli.completing import complete_names
+from ledger.cli.evidence import judge, names_nothing, no_lines, open_logs, path_from_root
 from ledger.cli.main import Place
 from ledger.errors import RepoError
 from ledger.repo.commits import root_commits
@@ -17,6 +18,7 @@ from ledger.trace.build import build_trace, resolve_commit
 from ledger.trace.logs import Logs
 
 _is_line = re.compile(r"(.+):([1-9][0-9]{0,8})", re.DOTALL).fullmatch
+_is_line_zero = re.compile(r".+:0+", re.DOTALL).fullmatch
 
 
 class _At(NamedTuple):
@@ -28,7 +30,7 @@ class _At(NamedTuple):
 
 
 @click.command()
-@click.argument("what", metavar="COMMIT | PATH:LINE | BASE..HEAD", default="HEAD")
+@click.argument("what", metavar="COMMIT | PATH:LINE | BASE..HEAD", default="HEAD", shell_complete=complete_names)
 @click.option("--session", metavar="ID", help="Answer for this session instead; the beginning of its name is enough.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--no-verify", is_flag=True, help="Do not check the log first; the verdict is then `unchecked`.")
@@ -57,8 +59,10 @@ def command(ctx: click.Context, what: str, session: str | None, as_json: bool, n
         _trace_range(place, repo, what, as_json, verify=not no_verify)
     elif (line := _find_line(place, repo, what)) is not None:
         _trace_line(place, repo, line, as_json, verify=not no_verify)
+    elif _is_line_zero(what):
+        raise click.UsageError(f"{what!r} names no line: lines start at 1")
     else:
-        raise click.UsageError(f"{what!r} names no commit here, no <path>:<line> and no range")
+        raise names_nothing(repo, f"{what!r} names no commit here, no <path>:<line> and no range")
 
 
 def _trace_commit(place: Place, repo: GitDir, oid: str, named: str, as_json: bool, svg: str | None, *, verify: bool) -> None:
@@ -98,7 +102,7 @@ def _trace_line(place: Place, repo: GitDir, at: _At, as_json: bool, *, verify: b
         try:
             trace = build_line(repo, logs, at.oid, at.path, at.number, verdict)
         except NoLines as error:
-            raise click.UsageError(error.message) from error
+            raise no_lines(repo, at.oid, at.path, error) from error
     _show(trace, render_line, as_json)
 
 
@@ -124,7 +128,7 @@ def _trace_range(place: Place, repo: GitDir, revisions: str, as_json: bool, *, v
     try:
         list_commits(repo, [revisions], limit=1)
     except RepoError as error:
-        raise click.UsageError(f"{revisions!r} names no commits here: {error.message}") from error
+        raise names_nothing(repo, f"{revisions!r} names no commits here: {error.message}") from error
     verdict, logs = open_logs(place, verify=verify)
     with logs:
         trace = build_range_trace(repo, logs, revisions, verdict)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 
 import click
 
+from ledger.cli.completing import complete_names
+from ledger.cli.evidence import names_nothing
 from ledger.cli.main import Place
 from ledger.core.note import NoteKey
 from ledger.errors import FormatError
@@ -19,7 +22,7 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 
 
 @click.command()
-@click.argument("revisions", metavar="[RANGE | FILE]", required=False)
+@click.argument("revisions", metavar="[RANGE | FILE]", required=False, shell_complete=complete_names)
 @click.option("--full", is_flag=True, help="Check every signature, on all cores.")
 @click.option("--coverage", is_flag=True, help="List commits that have no entry.")
 @click.option("--trust", metavar="FILE", type=_FILE, help="Trust the keys in FILE (allowed_signers), no others.")
@@ -31,8 +34,10 @@ def command(
 ) -> int:
     """Check the logs of this repository: chain, signatures, seals, payloads, commits, and what fixes them from outside.
 
-    RANGE limits the commits whose trailers are looked at, as in `git log`. FILE is a proof that `ledger prove` made, and can be
-    checked anywhere. Exit codes: 0 consistent or anchored, 1 incomplete, diverged or invalid, 2 wrong usage, 3 could not check.
+    RANGE limits the commits whose trailers are looked at, as in `git log`. FILE is a proof that `ledger prove` made. It can be
+    checked anywhere; outside of the log's repository --trust must name a file with the key that is to be believed.
+
+    Exit codes: 0 consistent or anchored, 1 incomplete, diverged or invalid, 2 wrong usage, 3 could not check.
     """
     from ledger.cli.prooffile import find_proof, verify_file
 
@@ -51,7 +56,9 @@ def command(
             options = Options(revisions, full, coverage, trust, progress, _parse_witnesses(witnesses))
             report = verify_repository(repository, state, options)
         except RangeError as error:
-            raise click.UsageError(error.message) from error
+            file = os.path.lexists(os.path.join(place.cwd, revisions or ""))
+            said = f"{error.message}, and the file of that name is no proof file either" if file else error.message
+            raise names_nothing(repository, said) from error
     if as_json:
         print_json(build_json(report))
     else:

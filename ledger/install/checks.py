@@ -16,7 +16,7 @@ from ledger.install.files import read_content
 from ledger.install.manifest import Manifest, read_manifest
 from ledger.install.templates import is_plugin
 from ledger.repo.git import run_git
-from ledger.repo.gitdir import GitDir
+from ledger.repo.gitdir import GitDir, how_to_start
 from ledger.store import keys
 from ledger.store import state as places
 from ledger.store.reader import JournalReader
@@ -86,7 +86,7 @@ def _check_git(patient: Patient) -> Iterator[Check]:
 def _check_ledger(patient: Patient) -> Iterator[Check]:
     clone, how = patient.found
     if clone is None:
-        yield Check("ledger", "fail", "this repository has no ledger on this machine", "start one with `ledger init`")
+        yield Check("ledger", "fail", "this repository has no ledger on this machine", how_to_start(patient.repo))
     elif how == "known":
         yield Check("ledger", "ok", f"log {clone.log}")
     else:

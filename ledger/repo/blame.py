@@ -6,6 +6,7 @@ names. For the same reason text conversion is off. Settings that would pass over
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ def blame_file(repo: GitDir, revision: str, path: bytes, spans: Sequence[str] = 
     """
     args = [word for setting in _SETTINGS for word in ("-c", setting)]
     args += ["blame", "--no-textconv", "--no-progress", "--porcelain", *(f"-L{span}" for span in spans)]
-    child = Child([*args, revision, "--", path.decode("utf-8", "surrogateescape")], cwd=repo.git_dir)
+    child = Child([*args, revision, "--", os.fsdecode(path)], cwd=repo.git_dir)
     said = child.finish(check=False, patience_s=PATIENCE_S)
     if child.code and child.complaint.startswith(_NAMES_NOTHING):
         raise NoLines(child.complaint.removeprefix("fatal: "))

@@ -39,6 +39,11 @@ def find_repository(start: str) -> GitDir:
         place = parent
 
 
+def how_to_start(repo: GitDir) -> str:
+    """Return what to do where a repository has no ledger: `init` refuses one without a work tree."""
+    return "start one with `ledger init`" if repo.work_tree is not None else "run `ledger init` in a clone that has a work tree"
+
+
 def repository_of_hook(environ: dict[str, str]) -> GitDir:
     """Return the repository whose hook this process is: git says so in GIT_DIR, or stands in its work tree."""
     named = environ.get("GIT_DIR")

@@ -16,7 +16,7 @@ from ledger.core.merkle import format_hash
 from ledger.core.note import NoteKey
 from ledger.core.trailer import Head, parse_head
 from ledger.errors import NoLedger, StoreError
-from ledger.repo.gitdir import GitDir
+from ledger.repo.gitdir import GitDir, how_to_start
 from ledger.repo.objects import Objects
 from ledger.repo.seals import list_tips, read_prefix
 from ledger.store import pins as pin_store
@@ -115,7 +115,7 @@ class _Run:
         self._met = pin_store.read_met(state, self._place)
         if self._own is None and not self._named and not tips and not self._met:
             message = f"{repo.common_dir} has no ledger on this machine, and no commit names one"
-            raise NoLedger(message, remedy="start one with `ledger init`, or fetch those of others with `ledger sync`")
+            raise NoLedger(message, remedy=f"{how_to_start(repo)}, or fetch those of others with `ledger sync`")
         self._head = places.read_head_file(repo.common_dir)  # before the journal is opened: it may grow meanwhile
         self._trust = read_trust(repo, self._options.trust)
         self._pins, self._digests = pin_store.read_pins(state), pin_store.read_trust(state)
@@ -369,13 +369,16 @@ class _Run:
         for log in logs:
             beyond = log.size - log.anchored_size
             if log.verdict in ("consistent", "anchored") and beyond > 0:
-                which = f"the last {beyond} of {log.size} records of log {log.log[:8]}"
-                said.append(f"nothing outside the log fixes {which}: a key holder could have rewritten them")
+                which = f"the last {beyond:,} of {log.size:,} records" if beyond > 1 else f"the last of {log.size:,} records"
+                which = f"{which if log.size > 1 else 'the only record'} of log {log.log[:8]}"
+                said.append(f"nothing outside the log fixes {which}: a key holder could have rewritten {_them(beyond)}")
         for subject in self._counted().values():
             if subject.reused:
-                how = "and are still the same" if subject.has_journal else "in seals that are still there"
-                which = f"the first {subject.reused} records of log {subject.log[:8]}"
-                said.append(f"{which}: an earlier run checked them, {how}; --full checks them again")
+                count, them = subject.reused, _them(subject.reused)
+                same = "and they are still the same" if count > 1 else "and it is still the same"
+                how = same if subject.has_journal else "in seals that are still there"
+                which = f"the first {count:,} records" if count > 1 else "the first record"
+                said.append(f"{which} of log {subject.log[:8]}: an earlier run checked {them}, {how}; --full checks {them} again")
         if any(not subject.has_journal for subject in self._counted().values()):
             said.append("payloads, and records that are not sealed yet, of logs that were written elsewhere")
         if self._options.revisions is not None:
@@ -387,9 +390,13 @@ class _Run:
             said.append("recorded commits that are not in this repository")
         pending = sum(log.pending for log in logs)
         if pending:
-            said.append(f"{pending} facts that wait to be signed")
+            said.append(f"{pending:,} facts that wait to be signed" if pending > 1 else "a fact that waits to be signed")
         said.append("that everything was recorded, and that what was recorded is true: no verifier can")
         return said
+
+
+def _them(count: int) -> str:
+    return "them" if count > 1 else "it"
 
 
 def _predecessor(walked: Walked) -> Head | None:

@@ -118,6 +118,29 @@ def test_what_names_nothing_exits_2(recorded, ledger, args):
     assert "Traceback" not in said.out + said.err
 
 
+@pytest.mark.parametrize(
+    "folders",
+    [("repo",), ("repo/sub", ".."), ("plain", "..", "repo"), ("", "repo", ""), ("link", ".."), ("plain", "{root}/repo")],
+    ids=" ".join,
+)
+def test_folders_lead_on_from_one_another(recorded, sandbox, monkeypatch, capfd, folders):
+    """Each -C is relative to the one before, an empty one is ignored, and a link's parent is that of its target: as in git."""
+    (recorded / "sub").mkdir()
+    (sandbox.root / "plain").mkdir()
+    (sandbox.root / "link").symlink_to(recorded / "sub")
+    monkeypatch.chdir(sandbox.root)
+    words = [word for folder in folders for word in ("-C", folder.format(root=sandbox.root))]
+    assert sandbox.git(*words, "rev-parse", "--show-toplevel", cwd=sandbox.root) == str(recorded)
+    assert run([*words, "status", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["size"] == 3
+
+
+def test_a_folder_that_is_not_there_is_named(recorded, ledger):
+    """With all that led to it."""
+    said = ledger(recorded, "-C", "nowhere", "status")
+    assert said.code == 2 and "-C nowhere: no such folder" in said.err
+
+
 # trace
 
 
@@ -468,3 +491,25 @@ def test_a_time_that_is_none_is_quoted_as_it_was_typed(ledger, sandbox):
     story, _ = usual_story(sandbox)
     said = ledger(story.repo, "log", "--since", "yesterday")
     assert said.code == 2 and "'yesterday' is not a time" in said.err
+
+
+@pytest.mark.parametrize("command", ["log", "stats"])
+def test_what_no_calendar_has_is_no_time(sandbox, ledger, command):
+    """A thirteenth month would be later than all others, and count everything or nothing without a word."""
+    story, _ = usual_story(sandbox)
+    for text in ("2026-13-45", "2026-99-99", "2026-00", "2026-02-30", "2026-01-02T24:00", "2026-01-02T03:60", "0000", "2025-02-29"):
+        for option in ("--since", "--until"):
+            said = ledger(story.repo, command, option, text)
+            assert said.code == 2 and f"{text!r} is not a time" in said.err
+    for text in ("2026", "2026-02", "2024-02-29", "2026-01-02T23:59", "2026-01-02T23:59:59Z", "2026-01-02t03:04:05.678z"):
+        assert ledger(story.repo, command, "--since", text).code == 0
+
+
+@pytest.mark.parametrize("command", ["log", "stats"])
+def test_a_span_that_ends_before_it_begins_is_refused(sandbox, ledger, command):
+    """An end holds all that begins with it, so a day of a month is not later than the month."""
+    story, _ = usual_story(sandbox)
+    said = ledger(story.repo, command, "--since", "2026-02", "--until", "2026-01-31")
+    assert said.code == 2 and "--since 2026-02 is later than --until 2026-01-31" in said.err
+    for since, until in (("2026-01-02", "2026-01"), ("2026-01", "2026-01-02"), ("2026-01-02", "2026-01-02")):
+        assert ledger(story.repo, command, "--since", since, "--until", until).code == 0

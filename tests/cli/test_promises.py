@@ -39,6 +39,14 @@ def test_every_command_explains_itself(words, capsys):
     assert silent == []
 
 
+@pytest.mark.parametrize("words", ["--help", "export --help", "keys --help", "record --help"])
+def test_lists_of_commands_break_off_nowhere(words, capsys):
+    """Each command's line ends with its own full stop."""
+    assert run(words.split()) == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert listed[-1].endswith(".") and not any(line.endswith("...") for line in listed)
+
+
 @pytest.mark.parametrize("words", [words for words in LEAVES if words not in NO_JSON])
 def test_every_command_speaks_json(words):
     """Whatever prints for people can print for programs."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
+import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
@@ -113,6 +116,37 @@ def test_a_file_is_written_whole_or_not_at_all(story, capfd):
     assert len(records) == 2
     assert run(["-C", str(story.repo), "export", "agent-trace", "-o", "no/such/folder.json"]) == 3
     assert [path.name for path in Path(story.repo).glob("*tmp*")] == []
+
+
+def test_a_file_behind_a_link_is_replaced_and_keeps_its_mode(story, capfd):
+    """The link stays one, and whoever could not read the file before cannot read it now."""
+    folder, name = Path(story.repo) / "kept", Path(story.repo) / "link.json"
+    folder.mkdir()
+    (folder / "real.json").write_text("before\n")
+    (folder / "real.json").chmod(0o640)
+    name.symlink_to("kept/real.json")
+    (folder / "dangling").symlink_to("new.json")
+    for target in ("link.json", "kept/dangling"):
+        assert run(["-C", str(story.repo), "export", "agent-trace", "--json", "-o", target]) == 0
+    assert name.is_symlink() and (folder / "dangling").is_symlink()
+    assert len(json.loads((folder / "real.json").read_text())) == len(json.loads((folder / "new.json").read_text())) == 2
+    assert stat.S_IMODE((folder / "real.json").stat().st_mode) == 0o640
+    assert sorted(path.name for path in folder.iterdir()) == ["dangling", "new.json", "real.json"]
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["named", "behind a link"])
+def test_what_is_no_file_is_written_into(story, capfd, linked):
+    """A FIFO is still one afterwards, and its reader has the records; so is any device."""
+    fifo, link = Path(story.repo) / "fifo", Path(story.repo) / "link"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    with subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE) as reader:
+        try:
+            assert run(["-C", str(story.repo), "export", "agent-trace", "--json", "-o", str(link if linked else fifo)]) == 0
+            assert len(json.loads(reader.communicate(timeout=60)[0])) == 2
+        finally:
+            reader.kill()  # where nobody wrote into the FIFO it would wait for ever
+    assert stat.S_ISFIFO(fifo.lstat().st_mode) and link.is_symlink()
 
 
 def test_hostile_texts_are_escaped_and_odd_paths_counted(sandbox, capfd):

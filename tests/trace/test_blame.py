@@ -310,6 +310,23 @@ def test_the_page_shows_lines_calls_and_words(story, capfd):
     assert "2 agent (67 %)" in out and "1 human (33 %)" in out
 
 
+def test_lines_are_cut_only_where_something_says_how_wide_a_page_is(story, capfd, monkeypatch):
+    """`ledger blame | grep` sees whole lines; COLUMNS cuts them. Each writer's name is whole, and the columns stay in line."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    text = "x" * 300
+    add, claude = story.add, {"type": "agent", "name": "claude-code"}
+    monkeypatch.setattr(story, "add", lambda *facts, **more: add(*facts, **{"actor": claude, **more}))
+    written(story, text=f"{text}\ntwo\nthree\n")
+    story.write()
+    for columns, end in ((None, text), ("60", "…")):
+        if columns:
+            monkeypatch.setenv("COLUMNS", columns)
+        assert run(["-C", str(story.repo), "blame", "a.py"]) == 0
+        lines = [line for line in capfd.readouterr().out.splitlines() if "│" in line]
+        assert lines[0].endswith(end) and " claude-code " in lines[0] and lines[2].endswith("three")
+        assert len({line.index("│") for line in lines}) == 1
+
+
 def test_paths_are_those_below_where_the_command_is_called(story, capfd):
     """As with git, a path is relative to the folder that one is in."""
     written(story, "sub/a.py")

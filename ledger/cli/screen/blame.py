@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import COLOR_SYSTEMS, Console, RenderableType
+from rich.console import COLOR_SYSTEMS, Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.style import Style
@@ -16,10 +16,11 @@ from rich.text import Text
 
 from ledger.cli.plain import safe
 from ledger.cli.screen import console
-from ledger.cli.screen.texts import DIM, STYLES, graded, page_width, path_text, print_page, short, words
+from ledger.cli.screen.texts import DIM, STYLES, graded, has_width, page_width, path_text, print_page, short, words
 
 BY_STYLES = {"agent": "cyan", "human": "green", "unknown": "yellow"}
 _MAX_CALLS = 40
+_MAX_WRITER = 20
 
 
 def render_blame(blame: Mapping[str, Any]) -> None:
@@ -51,9 +52,14 @@ def name_of(ref: str | None, log: str) -> str:
 def names_line(logs: list[str]) -> Text:
     """Return how to read `#N`, where all entries that a page names are of one log."""
     if len(logs) != 1:
-        return Text("   times are UTC", style=DIM)
+        return Text("times are UTC", style=DIM)
     log = safe(logs[0][:8])
-    return Text(f"   #N is the entry {log}/N: `ledger show {log}/N`; times are UTC", style=DIM)
+    return Text(f"#N is the entry {log}/N: `ledger show {log}/N`; times are UTC", style=DIM)
+
+
+def headline(first: Text, *others: Text) -> RenderableType:
+    """Return the beginning of a page: what it is about, and below it, indented, what else is to be known of that."""
+    return Group(first, *(Padding(line, (0, 0, 0, 3)) for line in others))
 
 
 def many(count: int, one: str, more: str = "") -> str:
@@ -131,7 +137,7 @@ def _headline(blame: Mapping[str, Any], log: str) -> RenderableType:
         second = Text.assemble(second, "  ·  ledger ", graded(blame["verdict"]))
     lines = [first, second]
     if log:
-        lines.append(Text(names_line([log]).plain.strip(), style=DIM))
+        lines.append(names_line([log]))
     return Text("\n").join([*lines, Text()])
 
 
@@ -139,22 +145,30 @@ def _print_lines(blame: Mapping[str, Any], log: str) -> None:
     """Print the lines of the file. Not as a table: rich would take a second for some thousand rows."""
     out = console()
     paint = _painter(out)
-    width = out.width if sys.stdout.isatty() else page_width() or 100
     digits = len(str(blame["lines"][-1]["range"][1])) if blame["lines"] else 1
     call_width = 6 if log else 13
-    room = max(width - 8 - 10 - 8 - call_width - digits - 7, 10)
+    who = min(max((cell_len(_writer(blame, item)) for item in blame["lines"]), default=0), _MAX_WRITER)
+    room = _room(out, 8 + who + 8 + call_width + digits + 7)
     for item in blame["lines"]:
         call = name_of(item["call"], log)
         fixed = (
-            f"{paint(_fit(_writer(blame, item), 10), BY_STYLES[item['by']])} "
+            f"{paint(_fit(_writer(blame, item), who), BY_STYLES[item['by']])} "
             f"{paint(_fit(item['link'] or '', 8), STYLES.get(item['link'] or '', ''))} {paint(_fit(call, call_width), DIM)}"
         )
         for number, text in enumerate(item["text"]):
             start = paint(item["commit"][:8], DIM if number else "yellow")
             at = paint(f"{item['range'][0] + number:>{digits}}", DIM)
-            shown = f"{start} {fixed} {at} │ {_cut(safe(text.expandtabs(4)), room)}"
+            whole = safe(text.expandtabs(4))
+            shown = f"{start} {fixed} {at} │ {whole if room is None else _cut(whole, room)}"
             sys.stdout.write((shown if sys.stdout.isatty() else shown.rstrip(" ")) + "\n")
     sys.stdout.flush()
+
+
+def _room(out: Console, used: int) -> int | None:
+    """Return how much of a line is shown: all of it (None) where neither a terminal nor anybody says how wide a page is."""
+    if not sys.stdout.isatty() and not has_width():
+        return None
+    return max((page_width() or out.width) - used, 10)
 
 
 def _painter(out: Console) -> Callable[[str, str], str]:

@@ -38,7 +38,7 @@ def render_proof(shown: Shown, value: dict[str, Any]) -> None:
             [
                 ("entry", f"{value['log']}/{value['seq']}, {value['kind']}"),
                 ("claims", value["at"]),
-                ("log", f"of {value['size']} records, root {value['root']}"),
+                ("log", f"of {value['size']:,} {'record' if value['size'] == 1 else 'records'}, root {value['root']}"),
                 ("signed by", f"{value['key']} ({_TRUST[shown.trust]})"),
                 ("witnesses", witnesses or "none that is known"),
             ]

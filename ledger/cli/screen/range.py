@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ledger.cli.plain import safe
-from ledger.cli.screen.blame import BY_STYLES, bullets, counts_text, many, names_line, title, who_text
+from ledger.cli.screen.blame import BY_STYLES, bullets, counts_text, headline, many, names_line, title, who_text
+from ledger.cli.screen.rows import Rows
 from ledger.cli.screen.texts import DIM, graded, path_text, print_page, words
 from ledger.cli.screen.trace import answer_sections
 
@@ -23,10 +23,13 @@ def render_range(trace: Mapping[str, Any]) -> None:
     recorded = sum(item["match"]["rung"] != "none" for item in trace["commits"])
     first = Text.assemble(("range ", "bold"), (safe(trace["range"][:200]), "bold yellow"))
     commits, sessions = many(len(trace["commits"]), "commit"), many(len(trace["sessions"]), "session")
-    second = Text(f"   {commits}, {recorded:,} recorded, {sessions}  ·  ledger ")
+    second = Text(f"{commits}, {recorded:,} recorded, {sessions}  ·  ledger ")
     second.append_text(graded(trace["verdict"]))
-    third = Text.assemble("   lines added: ", counts_text(trace["lines"]))
-    parts: list[RenderableType] = [Text("\n").join([first, second, third, names_line(_logs(trace))])]
+    third = Text.assemble("lines added: ", counts_text(trace["lines"]))
+    parts: list[RenderableType] = [headline(first, second, third, names_line(_logs(trace)))]
+    if not trace["commits"]:
+        print_page(*parts, Text("\nThere are no commits in this range.", style="yellow"))
+        return
     parts += _section("Who asked whom", _sessions(trace["sessions"]), trace["sessions"])
     parts += _section("Which commits", _commits(trace["commits"]), trace["commits"])
     parts += _section("Whose lines", _paths(trace["paths"]), trace["paths"])
@@ -45,14 +48,11 @@ def _section(name: str, shown: RenderableType, found: Any) -> list[RenderableTyp
     return [title(name), Padding(shown if found else Text("not on record", style=DIM), (0, 0, 0, 3))]
 
 
-def _table(*widths: int | None) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    for width in widths:
-        table.add_column(width=width, ratio=None if width else 1, overflow="fold")
-    return table
+def _table(*widths: int | None) -> Rows:
+    return Rows(*((width, "left") for width in widths))
 
 
-def _more(table: Table, found: list[Any]) -> Table:
+def _more(table: Rows, found: list[Any]) -> Rows:
     if len(found) > _MOST:
         table.add_row("", Text(f"… {len(found):,} in all: --json lists them", style=DIM))
     return table

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ledger.cli.plain import safe
-from ledger.cli.screen.blame import bullets, many, names_line, title, who_text
+from ledger.cli.screen.blame import bullets, headline, many, names_line, title, who_text
+from ledger.cli.screen.rows import Rows
 from ledger.cli.screen.texts import DIM, graded, print_page, short, words
 from ledger.cli.screen.trace import answer_sections
 
@@ -32,20 +32,17 @@ def render_session(trace: Mapping[str, Any]) -> None:
 def _headline(trace: Mapping[str, Any]) -> RenderableType:
     about = trace["session"]
     first = Text.assemble(("session ", "bold"), (safe(about["id"]), "bold yellow"))
-    second = Text(f"   {safe(str(about['agent'] or 'an agent')[:60])}", style="cyan")
+    second = Text(f"{safe(str(about['agent'] or 'an agent')[:60])}", style="cyan")
     if about["who"] is not None:
         second.append_text(Text.assemble(("  asked by ", DIM), who_text(about["who"])))
     first_at, last_at = (safe(str(about[name])[:19]).replace("T", " ") for name in ("at", "until"))
-    times = f"   {first_at} – {last_at} UTC, {many(about['entries'], 'entry', 'entries')}"
+    times = f"{first_at} – {last_at} UTC, {many(about['entries'], 'entry', 'entries')}"
     third = Text.assemble((times, DIM), "  ·  ledger ", graded(trace["verdict"]))
-    return Text("\n").join([first, second, third, names_line(about["logs"])])
+    return headline(first, second, third, names_line(about["logs"]))
 
 
 def _commits(commits: list[Mapping[str, Any]]) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    table.add_column(width=12)
-    table.add_column(ratio=1, overflow="fold")
-    table.add_column(width=24, justify="right")
+    table = Rows((12, "left"), (None, "left"), (24, "right"))
     for item in commits[:_MOST]:
         said = words(item["commit"]["subject"] if item["commit"] else "not in this repository", lines=1, characters=200)
         if not item["commit"]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ledger.cli.plain import safe
 from ledger.cli.screen.blame import bullets, counts_text, many, title, who_text
+from ledger.cli.screen.rows import Rows
 from ledger.cli.screen.texts import DIM, graded, path_text, print_page
 
 _MOST = 25
@@ -62,14 +62,12 @@ def _lines(item: Mapping[str, Any]) -> list[int]:
 
 
 def _section(name: str, columns: tuple[str, ...], rows: list[tuple[Text, list[int]]]) -> list[RenderableType]:
-    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    table.add_column(ratio=1, overflow="fold")
-    for _ in columns:
-        table.add_column(width=8, justify="right")
-    table.add_row("", *(Text(column, style=DIM) for column in columns))
-    for first, figures in rows[:_MOST]:
+    shown = [(first, [f"{figure:,}" for figure in figures]) for first, figures in rows[:_MOST]]
+    widths = [max(map(len, column)) for column in zip(columns, *(figures for _, figures in shown), strict=True)]
+    table = Rows((None, "left"), *((width, "right") for width in widths), names=("", *columns))
+    for first, figures in shown:
         first.truncate(500)
-        table.add_row(first, *(Text(f"{figure:,}", style="" if figure else DIM) for figure in figures))
+        table.add_row(first, *(Text(figure, style=DIM if figure == "0" else "") for figure in figures))
     if len(rows) > _MOST:
         table.add_row(Text(f"… {len(rows):,} in all: --json lists them", style=DIM))
     return [title(name), Padding(table if rows else Text("not on record", style=DIM), (0, 0, 0, 3))]

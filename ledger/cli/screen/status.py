@@ -42,7 +42,7 @@ def render_status(value: Mapping[str, Any]) -> None:
             ("verified", "not yet: `ledger verify`" if pin is None else f"{pin['size']:,} entries at {pin['at']}"),
             ("git hooks", _hooks(value["hooks"])),
             ("agents", _agents(value["agents"])),
-            ("pending", Text(f"{waiting} facts wait in the spools", style="yellow") if waiting else "nothing"),
+            ("pending", Text(_waiting(waiting), style="yellow") if waiting else "nothing"),
             ("state", value["state"]),
         ]
     )
@@ -61,6 +61,10 @@ def render_keys(values: list[dict[str, Any]]) -> None:
             rows.append(("", f"in {_storage(value['storage'])}{', new logs begin with it' if value['current'] else ''}"))
         rows.append(("", "signs " + (", ".join(log[:8] for log in value["logs"]) or "no log")))
     render_rows(rows or [("keys", "none yet: `ledger init` makes one")])
+
+
+def _waiting(count: int) -> str:
+    return f"{count:,} facts wait in the spools" if count > 1 else "one fact waits in the spools"
 
 
 def _sealed(sealed: Mapping[str, Any], size: int) -> str:

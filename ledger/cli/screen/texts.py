@@ -27,8 +27,13 @@ def page_width() -> int | None:
     """Return the width of a page that goes to no terminal, or None where a terminal says its own."""
     if sys.stdout.isatty():
         return None
+    return int(os.environ["COLUMNS"]) if has_width() else _WIDTH
+
+
+def has_width() -> bool:
+    """Say whether the environment says how wide a page is to be."""
     columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdigit() and 20 <= int(columns) <= 1000 else _WIDTH
+    return columns.isdigit() and 20 <= int(columns) <= 1000
 
 
 def print_page(*parts: RenderableType) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.cli.plain import safe
+from ledger.cli.screen.rows import Rows
 from ledger.cli.screen.texts import DIM, clock, graded, path_text, print_page, short, words
 
 _STEP_MARKS = {"completed": ("✓", "green"), "in_progress": ("▶", "cyan"), "pending": ("○", DIM)}
@@ -157,7 +158,7 @@ def _asked(item: Mapping[str, Any], view: _View) -> RenderableType:
         line.append(f", session {safe(item['session'][:8])}", style=DIM)
     for claim in _claimed(who):
         line.append(f"\n{safe(claim)}", style=DIM)
-    head = _grid((None, "left"), (19 if item["at"][:10] != view.day else 8, "right"), (_REF, "right"))
+    head = Rows((None, "left"), (19 if item["at"][:10] != view.day else 8, "right"), (_REF, "right"))
     head.add_row(line, Text(clock(item["at"], view.day), style=DIM), view.dim(item["entry"]))
     text = words(item["prompt"], lines=12, characters=1200, more=f"ledger show {short(item['entry'])}")
     return Group(head, Padding(text, (0, 0, 0, 2)))
@@ -196,7 +197,7 @@ def _planned(plans: list[Mapping[str, Any]], view: _View) -> list[RenderableType
 
 
 def _ran(calls: list[Mapping[str, Any]], view: _View) -> list[RenderableType]:
-    table = _grid((8, "left"), (16, "left"), (None, "left"), (9, "left"), (12, "right"), (_REF, "right"))
+    table = Rows((8, "left"), (16, "left"), (None, "left"), (9, "left"), (12, "right"), (_REF, "right"))
     for call in calls:
         more = f"ledger show {short(call['entry'])}"
         table.add_row(
@@ -261,7 +262,7 @@ def _approvals(approvals: list[Mapping[str, Any]], view: _View) -> list[Renderab
     """Return what was asked for or decided by somebody, and of what settings let through no more than a few."""
     quiet = [item for item in approvals if _is_routine(item)]
     shown = [item for item in approvals if not _is_routine(item)] if len(quiet) > _MANY else approvals
-    table = _grid((8, "left"), (None, "left"), (10, "left"), (26, "left"), (_REF, "right"))
+    table = Rows((8, "left"), (None, "left"), (10, "left"), (26, "left"), (_REF, "right"))
     for item in shown:
         table.add_row(
             Text(safe(item["at"][11:19]), style=DIM),
@@ -290,7 +291,7 @@ def _decider(item: Mapping[str, Any]) -> Text:
 
 
 def _network(decisions: list[Mapping[str, Any]], view: _View) -> list[RenderableType]:
-    table = _grid((8, "left"), (None, "left"), (10, "left"), (36, "left"), (_REF, "right"))
+    table = Rows((8, "left"), (None, "left"), (10, "left"), (36, "left"), (_REF, "right"))
     for item in decisions:
         port = f":{item['port']}" if item["port"] is not None else ""
         protocol = f"{item['protocol']} " if item["protocol"] else ""
@@ -331,7 +332,7 @@ def _listed(value: Any) -> str:
 
 
 def _changed(paths: list[Mapping[str, Any]], view: _View) -> list[RenderableType]:
-    table = _grid((1, "left"), (None, "left"), (13, "right"), (8, "left"), (20, "left"))
+    table = Rows((1, "left"), (None, "left"), (13, "right"), (8, "left"), (20, "left"))
     for item in paths[:200]:
         counts = Text()
         if item["added"] is not None:
