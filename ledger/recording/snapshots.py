@@ -224,12 +224,11 @@ class Snapshots:
         self._put(path, state, origins)
 
     def _put(self, path: bytes, state: FileState, origins: Sequence[Origin]) -> None:
-        """Keep a version, or what is now known of its lines."""
+        """Keep a version as one that is new, also where it was here before: whose its lines are is another question now."""
         known = self.find(path, state.blob)
         if known is not None and known.own:
-            self.set_origins(known, origins)
-        else:
-            self.save(path, state, origins)
+            self._journal.run("DELETE FROM version WHERE id = ?", (known.id,))
+        self.save(path, state, origins)
 
     def recall(
         self, path: bytes, lines: list[bytes], origins: list[Origin], known: Collection[bytes], *, without: str | None
