@@ -185,7 +185,7 @@ def note_run(journal: Journal, repo: GitDir, from_ms: int, to_ms: int) -> None:
     """Note when a command ran that may have written anything: also where no look sees it, such as into an ignored file."""
     journal.make_later_notes()
     journal.run("INSERT INTO ran VALUES (?, ?, ?)", (repo.git_dir, from_ms, to_ms))
-    oldest = "SELECT rowid FROM ran WHERE worktree = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?"
+    oldest = "SELECT rowid FROM ran WHERE worktree = ? ORDER BY to_ms DESC LIMIT -1 OFFSET ?"
     journal.run(f"DELETE FROM ran WHERE rowid IN ({oldest})", (repo.git_dir, _MAX_RUNS))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from ledger.errors import FormatError
 from ledger.recording.calls import Call, calls_of_session, committing_calls, dead_calls, find_call, link_path, writing_calls
 from ledger.recording.claims import Claims
 from ledger.recording.heads import Making, note_head, seen_head
-from ledger.recording.lines import LINES_MS, Left, how_made, judge_rest, lines_of_commit, look_at_paths
+from ledger.recording.lines import LINES_MS, Left, how_made, judge_rest, lines_of_commit, note_committed
 from ledger.recording.snapshots import Snapshots
 from ledger.recording.writer import Writer
 from ledger.repo.added import Ranges, read_added
@@ -308,12 +307,9 @@ def _lines(
     others = writing_calls(journal, repo, making.clock_ms())
     rest = judge_rest(journal, repo, call, others, made)
     budget_s = int(writer.settings.get("lines_ms", LINES_MS)) / 1000
-    start = time.monotonic()
-    look_at_paths(snapshots, facts, rest, budget_s)
     left = Left(rest, snapshots.newest_id())
-    found, count = lines_of_commit(snapshots, facts, added, rest, budget_s - (time.monotonic() - start)) if added else ({}, 0)
-    for change in facts.paths:
-        snapshots.note_committed(change.path, change.blob)
+    found, count = lines_of_commit(snapshots, facts, added, rest, budget_s) if added else ({}, 0)
+    note_committed(snapshots, facts)
     snapshots.sweep()
     snapshots.close()
     return found, count, left

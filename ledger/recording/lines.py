@@ -69,15 +69,17 @@ def how_made(journal: Journal, repo: GitDir, oid: str) -> str:
     return "commit" if made.action in ("commit", "commit (initial)", "commit (merge)") else ""
 
 
-def look_at_paths(snapshots: Snapshots, facts: CommitFacts, rest: Rest, budget_s: float) -> None:
-    """Look again at the paths of a commit that were seen and that changed since, for about `budget_s`.
+def note_committed(snapshots: Snapshots, facts: CommitFacts) -> None:
+    """Remember what a commit left at its paths, and that it lies in the work tree, where it does.
 
     What was there at one commit and is gone at the next is then known to have been gone, should it come back.
     """
-    until = time.monotonic() + budget_s
-    for change in facts.paths[:_MAX_PATHS]:
-        if time.monotonic() < until:
-            snapshots.refresh(change.path, rest.new)
+    for change in facts.paths:
+        snapshots.note_committed(change.path, change.blob)
+        if not snapshots.is_unseen(change.path) and not snapshots.is_as_seen(change.path):
+            state = snapshots.state(change.path)
+            if state.blob == change.blob:
+                snapshots.note(change.path, state)
 
 
 def lines_of_commit(
@@ -199,8 +201,10 @@ def _follow(
     path, blob = change.path, change.blob or ""
     version = snapshots.find(path, blob)
     if version is not None:
-        return (version if version.own else None), version.all_origins(count)
-    older = snapshots.newest(path, 4, anywhere=rest.made == "")
+        origins = version.all_origins(count)
+        came_back = rest.made and _came_back(snapshots, path, blob)
+        return (version if version.own else None), list(map(less_sure, origins)) if came_back else origins
+    older = snapshots.newest(path, 4 if rest.made else 8, anywhere=not rest.made)
     elsewhere = None if older else snapshots.find_anywhere(blob)
     if elsewhere is not None:
         return None, list(map(less_sure, elsewhere.all_origins(count)))
@@ -217,7 +221,7 @@ def _follow(
     text = snapshots.text_in_git(blob)
     if text is None:
         return None, None
-    traced = _trace(snapshots, path, split_text(text), older)
+    traced = _trace(snapshots, path, blob, split_text(text), older, rest)
     if traced is not None:
         # If nobody wrote since the last look, what no version has a filter of git's made, or it never lay in the work tree.
         fresh = UNKNOWN if snapshots.is_as_seen(path) else fresh
@@ -250,15 +254,36 @@ def _of_unseen(snapshots: Snapshots, path: bytes, blob: str, rest: Rest, until: 
     return NEW if is_there or rest.new != HUMAN else UNKNOWN
 
 
-def _trace(snapshots: Snapshots, path: bytes, lines: list[bytes], older: list[Version]) -> list[Origin] | None:
-    """Follow a text from the version that was seen last; what that has not, from older ones: parts may be staged, or come back."""
-    for version in older:
-        text = snapshots.text_of(version)
-        if text is not None:
-            old = split_text(text)
-            origins = carry(old, version.origins(len(old)), lines, NEW)
-            return snapshots.recall(path, lines, origins, old, without=version.blob)
-    return None
+def _came_back(snapshots: Snapshots, path: bytes, blob: str) -> bool:
+    """Say whether a version that was here before has come back into the work tree since the last look, which saw another."""
+    seen = snapshots.seen(path)
+    return seen is not None and seen.blob != blob and not snapshots.is_as_seen(path) and snapshots.state(path).blob == blob
+
+
+def _trace(
+    snapshots: Snapshots, path: bytes, blob: str, lines: list[bytes], older: list[Version], rest: Rest
+) -> list[Origin] | None:
+    """Follow a text from the version that was seen last; what that has not, from older ones: parts may be staged, or come back.
+
+    Where git made the commit of other commits, from the version that is most like it.
+    """
+    texts = [(version, text) for version in older if (text := snapshots.text_of(version)) is not None]
+    if not texts:
+        return None
+    if not rest.made:
+        ours = set(lines)
+        texts.sort(key=lambda item: len(ours.intersection(split_text(item[1]))), reverse=True)  # of equals the first stays first
+    version, text = texts[0]
+    old = split_text(text)
+    origins = version.origins(len(old))
+    if rest.made and not snapshots.is_as_seen(path):
+        # A part of what lies there now may be staged. Lines that are there twice cannot be told apart.
+        state = snapshots.state(path)
+        if state.text is not None and state.blob not in (blob, version.blob):
+            now = split_text(state.text)
+            old, origins = now, carry(old, origins, now, NEW)
+    carried = carry(old, origins, lines, NEW)
+    return snapshots.recall(path, lines, carried, old, without=version.blob, by_git=not rest.made)
 
 
 def _moved(snapshots: Snapshots, gone: list[bytes]) -> list[Version]:

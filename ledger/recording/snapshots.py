@@ -109,6 +109,10 @@ class Snapshots:
         row = self._journal.one(sql, (self.repo.git_dir, path))
         return None if row is None else Seen(row[0], int(row[1]), str(row[2]))
 
+    def is_unseen(self, path: bytes) -> bool:
+        """Say whether a path was never looked at."""
+        return self.seen(path) is None
+
     def is_as_seen(self, path: bytes) -> bool:
         """Say whether a path was looked at, and lies there as it did."""
         seen = self.seen(path)
@@ -163,12 +167,6 @@ class Snapshots:
         if seen is None or seen.signature != state.signature or seen.blob != state.blob:
             self.note(path, state)
         return Change(path, before, state.blob, mode, state.mode)
-
-    def refresh(self, path: bytes, fresh: Origin) -> None:
-        """Look again at a path that was seen, if its stat data is not what it was; `fresh` as in `observe`."""
-        seen = self.seen(path)
-        if seen is not None and sign_path(self.repo, path) != seen.signature:
-            self.observe(path, fresh)
 
     def begin(self, path: bytes, whose: Origin = HERE) -> FileState:
         """Look at a path for the first time: what is there was there."""
@@ -231,11 +229,18 @@ class Snapshots:
         self.save(path, state, origins)
 
     def recall(
-        self, path: bytes, lines: list[bytes], origins: list[Origin], known: Collection[bytes], *, without: str | None
+        self,
+        path: bytes,
+        lines: list[bytes],
+        origins: list[Origin],
+        known: Collection[bytes],
+        *,
+        without: str | None,
+        by_git: bool = False,
     ) -> list[Origin]:
         """Look in older versions for lines that are NEW and that the version before (`known`) had not: parts may have come back.
 
-        Such a line is less sure than it was. Lines of a character or two are left: they are anywhere.
+        Such a line is less sure than it was, unless git alone brought it. Lines of a character or two are left: they are anywhere.
         """
         for version in self.newest(path, _OLDER):
             lost = {
@@ -250,7 +255,7 @@ class Snapshots:
                 continue
             more = carry(old, version.origins(len(old)), lines, NEW)
             origins = [
-                less_sure(second) if first == NEW and line in lost and second != HERE else first
+                (second if by_git else less_sure(second)) if first == NEW and line in lost and second != HERE else first
                 for line, first, second in zip(lines, origins, more, strict=True)
             ]
         return origins

@@ -69,6 +69,7 @@ _LATER_NOTES = (
     "CREATE INDEX IF NOT EXISTS seen_at ON seen (worktree, at_ms)",
     "CREATE TABLE IF NOT EXISTS committed (path BLOB PRIMARY KEY, blob TEXT) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS ran (worktree TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS ran_until ON ran (worktree, to_ms, from_ms)",
     """CREATE TABLE IF NOT EXISTS unfollowed (
   seq INTEGER PRIMARY KEY, oid TEXT NOT NULL, worktree TEXT NOT NULL, newest INTEGER NOT NULL, rest TEXT NOT NULL,
   next INTEGER NOT NULL)""",
