@@ -11,7 +11,9 @@ from ledger.repo.git import PATIENCE_S, Child, pipe_git, run_git, start_git
 from ledger.repo.gitdir import GitDir, read_plain
 
 MAX_PATCH_BYTES = 4 << 20  # of a patch that is read here
-_DIFF = ("diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+# Of a binary file a patch has only its ids, and patch-id counts them: abbreviated they depend on how many objects there are.
+PLAIN = ("--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index")
+_DIFF = ("diff-tree", "-r", "--root", "--no-commit-id", *PLAIN)
 _RAW = ("-c", "-z", "--raw", "--no-abbrev")
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ledger.repo.catfile import ObjectReader
-from ledger.repo.commits import PathChange, parse_raw
+from ledger.repo.commits import PLAIN, PathChange, parse_raw
 from ledger.repo.git import Child, pipe_git, run_git
 from ledger.repo.gitdir import GitDir
 from ledger.repo.objects import MAX_COMMIT_BYTES
 from ledger.repo.quoted import unquote_path
 
-_DIFF = ("-r", "--root", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+_DIFF = ("-r", "--root", *PLAIN)
 _hunk = re.compile(rb"@@ -[0-9]+(?:,[0-9]+)? \+([0-9]+)(?:,([0-9]+))? @@").match
 
 

@@ -13,7 +13,17 @@ from ledger.repo.added import read_added
 from ledger.repo.commits import read_commit, read_commit_and_patch
 from ledger.repo.gitdir import find_repository
 
-_PATCH = ("diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "-c", "-p")
+_PATCH = (
+    "diff-tree",
+    "-r",
+    "--root",
+    "--no-commit-id",
+    "--no-renames",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--full-index",
+)
 
 
 @pytest.fixture
@@ -56,7 +66,7 @@ def test_asking_at_once_says_what_asking_apart_says(sandbox: Any, repo: Path, na
     facts, patch = read_commit_and_patch(here, oid)
     assert facts is not None and patch is not None
     assert facts == read_commit(here, oid)
-    assert patch == git.run_git([*_PATCH, oid], cwd=here.git_dir)
+    assert patch == git.run_git([*_PATCH, "-c", "-p", oid], cwd=here.git_dir)
     said = subprocess.run(["git", "patch-id", "--stable"], input=patch, cwd=repo, env=sandbox.env, capture_output=True, check=True)
     assert facts.patch_id == ("" if name == "merge" else said.stdout.decode().partition(" ")[0])
     added = read_added(patch, facts.paths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ _RANGES = [(8, 12), (19, 20)]  # the comment goes with what it stands above
 # What git-config(1) lists of diffs, as a person may have it; a file of attributes is made by the test.
 SETTINGS = """
     diff.suppressBlankEmpty=true diff.indentHeuristic=false core.bigFileThreshold=1 core.attributesFile=~/attributes
-    core.quotePath=true
+    core.abbrev=4 core.abbrev=40 core.quotePath=true
     diff.noprefix=true diff.mnemonicPrefix=true diff.context=0 diff.context=20 diff.interHunkContext=50 diff.renames=copies
-    diff.algorithm=patience diff.algorithm=minimal diff.submodule=log diff.submodule=diff diff.wsErrorHighlight=all diff.orderFile=~/order
-    diff.relative=true diff.ignoreSubmodules=all diff.colorMoved=zebra diff.wordRegex=. diff.srcPrefix=x/ diff.external=/bin/false
-    color.ui=always color.diff=always log.showRoot=false log.diffMerges=first-parent
+    diff.algorithm=patience diff.algorithm=minimal diff.submodule=log diff.submodule=diff diff.wsErrorHighlight=all
+    diff.orderFile=~/order diff.relative=true diff.ignoreSubmodules=all diff.colorMoved=zebra diff.wordRegex=. diff.srcPrefix=x/
+    diff.external=/bin/false color.ui=always color.diff=always log.showRoot=false log.diffMerges=first-parent
 """.split()
 
 
@@ -63,3 +64,15 @@ def test_no_setting_of_the_users_changes_what_a_commit_added(sandbox: Any, repo:
     name, _, value = setting.partition("=")
     sandbox.git("config", "--global", name, value.replace("~", str(sandbox.home)), cwd=repo)
     assert answers(repo, oid) == (added, many, ids)
+
+
+def test_a_patch_id_is_what_the_command_of_the_specification_says(sandbox: Any, repo: Path) -> None:
+    """Anybody can compute it, also of a binary file, with git alone."""
+    page = Path(__file__).parents[2].joinpath("docs/spec/entry.md").read_text()
+    (command,) = re.findall(r"^    (git -C (?:.*\\\n)*.*patch-id --stable)$", page, re.MULTILINE)
+    sandbox.git("config", "--global", "core.abbrev", "7", cwd=repo)
+    (repo / ".gitattributes").write_text("*.txt -diff\n")  # a work tree's may change any time, and are not asked
+    for revision in ("HEAD", "HEAD~1"):
+        oid = sandbox.git("rev-parse", revision, cwd=repo)
+        said = sandbox.run("sh", "-c", command.replace("<oid>", oid), cwd=repo)
+        assert said.stdout.split() == [read_patch_ids(find_repository(str(repo)), [oid])[oid], oid]
