@@ -11,6 +11,7 @@ import pytest
 from story import HOSTILE, Story
 
 from ledger.cli.main import run
+from ledger.repo.blame import blame_file
 from ledger.repo.gitdir import find_repository
 from ledger.store.state import find_clone
 from ledger.trace.blame import Blame, build_blame
@@ -115,6 +116,68 @@ def test_an_older_revision_is_blamed_as_it_was(story):
     story.write()
     assert writers(blame(story, "a.py")) == [AGENT, HUMAN, HUMAN]
     assert writers(blame(story, "a.py", first)) == [AGENT, AGENT, HUMAN]
+
+
+# Settings
+
+
+def ignored(story: Story, listed: str) -> str:
+    """Commit lines of a person's, then one of the agent's in their midst, and write into `listed` that it be ignored."""
+    story.commit("a person's", {"a.py": "one\n2\nthree\n"}, lines={"a.py": [(1, 3, "human")]})
+    oid = written(story, lines=[])
+    story.log._records.pop()
+    story.record(oid, lines={"a.py": [(2, 2, story.last, "exact")]})
+    (story.repo / listed).write_text(f"{oid}\n")
+    story.write()
+    return oid
+
+
+@pytest.mark.parametrize("scope", ["--global", "--local"])
+@pytest.mark.parametrize(
+    "named", ["{}/list", "list", "missing", "~nobody-here/list"], ids=["absolute", "relative", "missing", "nowhere"]
+)
+def test_no_setting_hides_the_commit_that_wrote_a_line(story, scope, named):
+    """With blame.ignoreRevsFile git names another commit; where the list cannot be read it names none. Neither matters here."""
+    oid = ignored(story, "list")
+    story.sandbox.git("config", scope, "blame.ignoreRevsFile", named.format(story.repo), cwd=story.repo)
+    found = blame(story, "a.py")
+    assert writers(found) == [HUMAN, AGENT, HUMAN] and found["lines"][1]["commit"] == oid
+
+
+@pytest.mark.parametrize(
+    "setting", ["blame.showRoot=true", "blame.date=nonsense", "blame.markIgnoredLines=true", "diff.indentHeuristic=false"]
+)
+def test_settings_of_gits_blame_change_no_answer(story, setting):
+    """The answer is that of a git without settings."""
+    ignored(story, "list")
+    plain = blame(story, "a.py"), blame(story, "README")
+    story.sandbox.git("config", *setting.split("="), cwd=story.repo)
+    assert (blame(story, "a.py"), blame(story, "README")) == plain
+
+
+@pytest.mark.parametrize("kind", ["shallow", "alternates", "sha256", "work tree", "bare"])
+def test_a_file_is_blamed_in_a_repository_of_any_kind(sandbox, kind):
+    """What git needs to read the history is found where this repository has it."""
+    first = sandbox.make_repo("first", *(["--object-format=sha256"] if kind == "sha256" else []), commit=True)
+    sandbox.commit(first, "second", {"README": "hello\nand\n"})
+    oid = sandbox.commit(first, "third", {"README": "hello\nand\nbye\n"})
+    path = sandbox.root / "second"
+    make = {
+        "shallow": ["clone", "-q", "--depth=2", f"file://{first}", str(path)],
+        "alternates": ["clone", "-q", "--shared", str(first), str(path)],
+        "work tree": ["worktree", "add", "-q", str(path)],
+        "bare": ["clone", "-q", "--bare", str(first), str(path)],
+    }
+    if kind in make:
+        sandbox.git(*make[kind], cwd=first)
+    else:
+        path = first
+    if kind == "alternates":
+        (path / ".git/objects/info/alternates").write_text("../../../first/.git/objects\n")
+    found = blame_file(find_repository(str(path)), oid, b"README")
+    second, root = (sandbox.git("rev-parse", f"{oid}~{back}", cwd=first) for back in (1, 2))
+    assert [line.oid for line in found] == ([second, second, oid] if kind == "shallow" else [root, second, oid])
+    assert [line.boundary for line in found] == ([True, True, False] if kind == "shallow" else [True, False, False])
 
 
 # What is not known
