@@ -22,6 +22,7 @@ from ledger.repo.gitdir import GitDir
 from ledger.repo.quoted import unquote_path
 
 _NAMES_NOTHING = ("fatal: no such path", "fatal: file ", "fatal: -L", "fatal: unable to parse -L", "fatal: no match")
+_USAGE = 129  # how git ends where it cannot read its options; of ours only a span can be at fault
 PATIENCE_S = 600.0  # a large file with a long history takes its time; a FIFO in the place of an object takes for ever
 
 
@@ -48,11 +49,15 @@ def blame_file(repo: GitDir, oid: str, path: bytes, spans: Sequence[str] = ()) -
 
     Raises NoLines where they name nothing, RepoError where git fails.
     """
+    if "" in spans:  # git would take the next word for the span
+        raise NoLines("-L '': not a range that git blame takes")
     args = ["blame", "--no-textconv", "--no-progress", "--porcelain", *(f"-L{span}" for span in spans)]
     args += [oid, "--", path.decode("utf-8", "surrogateescape")]
     with _without_settings(repo, oid) as (folder, env):
         child = Child(args, cwd=folder, env=env)
         said = child.finish(check=False, patience_s=PATIENCE_S)
+    if child.code == _USAGE and spans:
+        raise NoLines(f"-L {' or '.join(repr(span) for span in spans)}: not a range that git blame takes")
     if child.code and child.complaint.startswith(_NAMES_NOTHING):
         raise NoLines(child.complaint.removeprefix("fatal: "))
     if child.code:

@@ -389,6 +389,10 @@ def test_paths_are_those_below_where_the_command_is_called(story, capfd):
         (["/etc/passwd"], 2, "outside the work tree"),
         ([], 2, "name one file"),
         (["-L", "9,12", "a.py"], 2, "has only 3 lines"),
+        *((["-L", span, "a.py"], 2, f"-L {span!r}: not a range that git blame takes") for span in ("xyz", "1,x", ":", "1..2", "")),
+        (["-L", "1,2", "-L", "x", "a.py"], 2, "-L '1,2' or 'x': not a range that git blame takes"),
+        (["-L", "0", "a.py"], 2, "invalid line number"),
+        (["-L", "/nothing/", "a.py"], 2, "No match"),
         (["--json", "--porcelain", "a.py"], 2, "exclude each other"),
     ],
 )
