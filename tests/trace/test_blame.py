@@ -386,6 +386,7 @@ def test_paths_are_those_below_where_the_command_is_called(story, capfd):
     [
         (["nothing.py"], 2, "no such path"),
         (["nowhere", "a.py"], 2, "names no commit"),
+        (["^HEAD", "a.py"], 2, "names no commit here"),
         (["/etc/passwd"], 2, "outside the work tree"),
         ([], 2, "name one file"),
         (["-L", "9,12", "a.py"], 2, "has only 3 lines"),
