@@ -353,6 +353,23 @@ def test_facts_of_a_commit_are_gits(desk: Desk) -> None:
     assert (empty["paths"], empty["patch_id"]) == ([], "")
 
 
+def test_a_link_and_a_submodule_are_tied_to_calls_and_have_no_lines(desk: Desk) -> None:
+    """What git's patch shows of them is no text that anybody wrote; the entry does not say that some is left to be told."""
+    desk.tell(desk.before("c1"))
+    inner = desk.sandbox.make_repo("repo/sub", commit=True)
+    (desk.path / "kept").symlink_to("README")
+    (desk.path / "text").write_text("x\n")
+    desk.tell(desk.after("c1"))
+    desk.git("add", "-A")
+    first = desk.of_commit(desk.commit("links")).body
+    desk.sandbox.commit(inner, "moves on")
+    desk.git("add", "-A")
+    second = desk.of_commit(desk.commit("bump")).body
+    assert {item["path"]: "lines" in item for item in first["paths"]} == {"kept": False, "sub": False, "text": True}
+    assert [(item["path"], "lines" in item) for item in second["paths"]] == [("sub", False)]
+    assert "lines_left" not in first and "lines_left" not in second
+
+
 def test_an_amended_commit_is_a_rewrite(desk: Desk) -> None:
     """The new commit has an entry, and which one it replaces has another."""
     old = desk.commit("typo", {"a": "1\n"})
