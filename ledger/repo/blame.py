@@ -33,7 +33,8 @@ class NoLines(RepoError):
 class BlamedLine(NamedTuple):
     """One line of a file: its number, the commit that it stems from, and its number, its file and its bytes there.
 
-    `boundary` says that git looked no further: the commit is a root, the history is shallow, or the range ends there.
+    `boundary` says that git looked no further: the commit is a root, or the history is shallow. `head` is what git said before the
+    line itself, as it said it: the line of numbers and the headers.
     """
 
     number: int
@@ -42,6 +43,7 @@ class BlamedLine(NamedTuple):
     path: bytes
     text: bytes
     boundary: bool
+    head: bytes
 
 
 def blame_file(repo: GitDir, oid: str, path: bytes, spans: Sequence[str] = ()) -> list[BlamedLine]:
@@ -88,13 +90,17 @@ def parse_porcelain(data: bytes) -> list[BlamedLine]:
     borders: set[bytes] = set()
     names: dict[bytes, str] = {}
     oid, original, number = b"", 0, 0
+    head: list[bytes] = []
     for line in data.split(b"\n"):
         if line.startswith(b"\t"):
             name = names.get(oid)
             if name is None:
                 name = names[oid] = oid.decode("ascii", "replace")
-            lines.append(BlamedLine(number, name, original, paths.get(oid, b""), line[1:], oid in borders))
+            said = b"".join(each + b"\n" for each in head)
+            lines.append(BlamedLine(number, name, original, paths.get(oid, b""), line[1:], oid in borders, said))
+            head = []
             continue
+        head.append(line)
         word, _, rest = line.partition(b" ")
         if len(word) in (40, 64) and not word.strip(b"0123456789abcdef"):
             numbers = rest.split(b" ")

@@ -105,7 +105,13 @@ def build_blame(
     repo: GitDir, logs: Logs, revision: str, path: bytes, spans: Sequence[str] = (), verdict: str = "unchecked"
 ) -> Blame:
     """Return who wrote the lines of `path` at the commit `revision`. Raises RepoError where git has no such file or lines."""
-    blamed = blame_file(repo, revision, path, spans)
+    return build_blame_of(repo, logs, revision, path, blame_file(repo, revision, path, spans), verdict)
+
+
+def build_blame_of(
+    repo: GitDir, logs: Logs, revision: str, path: bytes, blamed: Sequence[BlamedLine], verdict: str = "unchecked"
+) -> Blame:
+    """Return who wrote these lines of `path`, which git has told the commits of."""
     unknown = Unknown()
     causes = Causes(unknown)
     commits = Commits(repo, logs)

@@ -358,9 +358,73 @@ def test_the_porcelain_form_is_gits_with_headers_of_ours(story, capfd):
     story.write()
     assert run(["-C", str(story.repo), "blame", "--porcelain", "a.py"]) == 0
     lines = capfd.readouterr().out.split("\n")
-    assert lines[0] == f"{oid} 1 1 2" and "\tone" in lines and f"{oid} 2 2" in lines and f"{oid} 3 3 1" in lines
+    assert lines[0] == f"{oid} 1 1 3" and "\tone" in lines and f"{oid} 2 2" in lines and f"{oid} 3 3" in lines
     assert f"ledger-call {story.log.name}/{story.last.request}" in lines and "ledger-by human" in lines
     assert "ledger-asked ada@example.invalid asserted" in lines and f"ledger-match exact {oid}" in "\n".join(lines)
+
+
+@pytest.fixture
+def odd(sandbox: Any) -> Story:
+    """A story with files that a program would stumble over: names, bytes, a renamed one, and one without a last newline."""
+    story = Story(sandbox)
+    story.start()
+    story.ask("write it, please")
+    call = story.call("Write", {"file_path": "a.py"})
+    for name in ODD:
+        (story.repo / name).write_bytes(b"caf\xe9 \xff\n\tledger-by nobody\r\n\nauthor x\n")
+    sandbox.git("add", "-A", cwd=story.repo)
+    oid = sandbox.commit(
+        story.repo, "odd \x1b[31m names", GIT_AUTHOR_NAME="Zo\u00eb \u202e", GIT_AUTHOR_DATE="2001-02-03T04:05:06+0730"
+    )
+    story.record(oid, lines={name: [(1, 2, call, "exact"), (3, 3, "human")] for name in ODD})
+    sandbox.git("mv", "renamed", "now", cwd=story.repo)
+    with (story.repo / "now").open("ab") as file:
+        file.write(b"no newline")
+    with (story.repo / ODD[0]).open("ab") as file:
+        file.write(b"one more\n")
+    sandbox.git("add", "-A", cwd=story.repo)
+    sandbox.commit(story.repo, "rename")
+    story.write()
+    return story
+
+
+ODD = ['q"uo\\te', "new\nline\ttab\x01\x7f", "\u00fcml\u00e4ut \u202e", "caf\udce9", " blank ", "-dash", "renamed"]
+
+
+@pytest.mark.parametrize("name", [*ODD[:-1], "now", "README"])
+@pytest.mark.parametrize("shallow", [False, True], ids=["whole", "shallow"])
+def test_without_our_headers_the_porcelain_form_is_gits_to_the_byte(odd, name, shallow, capfdbinary):
+    """Names are quoted as git quotes them, bytes are the file's own, and all of git's headers are there."""
+    if shallow:
+        (odd.repo / ".git/shallow").write_text(odd.sandbox.git("rev-parse", "HEAD~1", cwd=odd.repo) + "\n")
+    for options in ([], ["-L", "1,1", "-L", "3,3"]) if name != "README" else ([],):
+        capfdbinary.readouterr()
+        assert run(["-C", str(odd.repo), "blame", "--porcelain", *options, "--", "HEAD", name]) == 0
+        said = capfdbinary.readouterr().out.split(b"\n")
+        git = odd.sandbox.git_bytes(
+            "-c", "core.quotePath=false", "blame", "--porcelain", *options, "HEAD", "--", name, cwd=odd.repo
+        )
+        assert b"\n".join(line for line in said if not line.startswith(b"ledger-")) == git
+        assert any(line.startswith(b"ledger-by ") for line in said)
+
+
+def test_a_range_of_ours_may_begin_within_gits(odd, capfdbinary):
+    """Git takes lines of one commit together; whose they are is said where it changes."""
+    assert run(["-C", str(odd.repo), "blame", "--porcelain", "--", ODD[0]]) == 0
+    said = capfdbinary.readouterr().out.split(b"\n")
+    before = [said[at - 1] if line[:1] != b"\t" else b"" for at, line in enumerate(said) if line.startswith(b"ledger-by ")]
+    assert [line for line in said if line.startswith(b"ledger-by ")] == [b"ledger-by agent", b"ledger-by human"] + [
+        b"ledger-by unknown"
+    ] * 2
+    assert before[1].endswith(b" 3 3") and said.count(b"") == 1
+
+
+def test_a_terminal_is_not_steered_by_the_porcelain_form(odd, capfd, monkeypatch):
+    """There the file's bytes go as escapes."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert run(["-C", str(odd.repo), "blame", "--porcelain", "--", ODD[2]]) == 0
+    said = capfd.readouterr().out
+    assert not _STEERING.search(said) and "\\xe9" in said and "\\u202e" in said
 
 
 def test_the_page_shows_lines_calls_and_words(story, capfd):
