@@ -408,6 +408,23 @@ def test_without_our_headers_the_porcelain_form_is_gits_to_the_byte(odd, name, s
         assert any(line.startswith(b"ledger-by ") for line in said)
 
 
+def test_bytes_that_are_no_text_can_be_told_from_json(odd, capfd):
+    """They are in base64, of the line alone; people see where they are."""
+    found = blame(odd, ODD[0])["lines"]
+    assert [text for item in found for text in item["text"]] == [
+        {"base64": "Y2Fm6SD/"},
+        "\tledger-by nobody\r",
+        "",
+        "author x",
+        "one more",
+    ]
+    for words in (["blame", "--", ODD[0]], ["trace", f"{ODD[0]}:1"]):
+        assert run(["-C", str(odd.repo), *words]) == 0
+        assert "│ caf\ufffd \ufffd" in capfd.readouterr().out
+    assert run(["-C", str(odd.repo), "trace", "--json", f"{ODD[0]}:1"]) == 0
+    assert json.loads(capfd.readouterr().out)["text"] == {"base64": "Y2Fm6SD/"}
+
+
 def test_a_range_of_ours_may_begin_within_gits(odd, capfdbinary):
     """Git takes lines of one commit together; whose they are is said where it changes."""
     assert run(["-C", str(odd.repo), "blame", "--porcelain", "--", ODD[0]]) == 0
