@@ -54,7 +54,7 @@ def blame_file(repo: GitDir, oid: str, path: bytes, spans: Sequence[str] = ()) -
     if "" in spans:  # git would take the next word for the span
         raise NoLines("-L '': not a range that git blame takes")
     args = ["blame", "--no-textconv", "--no-progress", "--porcelain", *(f"-L{span}" for span in spans)]
-    args += [oid, "--", path.decode("utf-8", "surrogateescape")]
+    args += [oid, "--", os.fsdecode(path)]
     with _without_settings(repo, oid) as (folder, env):
         child = Child(args, cwd=folder, env=env)
         said = child.finish(check=False, patience_s=PATIENCE_S)

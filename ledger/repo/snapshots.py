@@ -148,7 +148,7 @@ def _switch_filters_off(repo: GitDir) -> list[str]:
         said = run_git(
             ["config", "--null", "--name-only", "--get-regexp", r"^filter\."], cwd=repo.git_dir, check=False, patience_s=1.0
         )
-        found = said.decode("utf-8", "surrogateescape").split("\0")
+        found = os.fsdecode(said).split("\0")
         names += [name[len("filter.") : name.rfind(".")] for name in found if name.count(".") >= 2]
     off = []
     for name in dict.fromkeys(names):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -339,6 +340,27 @@ def test_a_path_that_is_not_utf8_is_found(story):
     story.write()
     found = blame(story, path)
     assert found["path"] == {"base64": "Y2Fm6Q=="} and writers(found) == [AGENT]
+
+
+@pytest.mark.parametrize("locale", ["POSIX", "C.UTF-8"])
+def test_any_name_can_be_given_in_any_locale(odd, locale):
+    """What stands on the command line are bytes, whatever Python takes them for; branches have names as well."""
+    odd.sandbox.git("checkout", "-q", "-b", "\u00fcber", cwd=odd.repo)
+    plain = {"LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+    def said(*words: str) -> Any:
+        done = odd.sandbox.run(sys.executable, "-m", "ledger", *words, cwd=odd.repo, **plain)
+        assert (done.returncode, done.stderr) == (0, "")
+        return json.loads(done.stdout)
+
+    for name in ODD[2:4]:
+        expected = {"base64": "Y2Fm6Q=="} if name == ODD[3] else name
+        for words in (
+            ["blame", "--json", "--", "\u00fcber", name],
+            ["trace", "--json", f"{name}:1"],
+            ["trace", "--json", f"HEAD:{name}:1"],
+        ):
+            assert said(*words)["path"] == expected
 
 
 def test_an_empty_file_has_no_lines(story):
