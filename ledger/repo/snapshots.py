@@ -178,12 +178,23 @@ def _read(place: bytes) -> bytes:
         return file.read(MAX_FILE_BYTES + 1)
 
 
+def _changed_ms(place: str) -> int:
+    try:
+        return os.lstat(place).st_ctime_ns // 1_000_000
+    except OSError:
+        return 0
+
+
 def _read_submodule(place: bytes, signature: str, at_ms: int) -> FileState:
-    """Return the commit that a submodule has checked out: that is what git records of it."""
+    """Return the commit that a submodule has checked out: that is what git records of it.
+
+    Its folder does not change when the files below it do, so that git's own files there say when HEAD last moved.
+    """
     try:
         inner = find_repository(os.fsdecode(place))
         if inner.work_tree == os.path.realpath(os.fsdecode(place)):
             head = read_head(inner)
+            at_ms = max(at_ms, *(_changed_ms(os.path.join(inner.git_dir, name)) for name in ("HEAD", "logs/HEAD")))
             return FileState(head or None, 0o160000, None, f"{signature} {head}", at_ms)
     except (RepoError, OSError):
         pass

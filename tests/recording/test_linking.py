@@ -370,6 +370,36 @@ def test_a_link_and_a_submodule_are_tied_to_calls_and_have_no_lines(desk: Desk) 
     assert "lines_left" not in first and "lines_left" not in second
 
 
+@pytest.mark.parametrize("how", ["commit", "checkout"])
+def test_a_submodule_that_a_shell_call_moves_on_is_the_calls(desk: Desk, how: str) -> None:
+    """Only files far below its folder change, and git's own; one that a person moved before the call is not the call's."""
+    library = desk.sandbox.make_repo("library")
+    first = desk.sandbox.commit(library, "one", {"deep/down/a": "1\n"})
+    second = desk.sandbox.commit(library, "two", {"deep/down/a": "2\n"})
+    for name in ("mine", "its"):
+        desk.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), name)
+        desk.sandbox.git("checkout", "-q", first, cwd=desk.path / name)
+    desk.git("add", "-A")
+    desk.commit("submodules")
+    desk.sandbox.git("checkout", "-q", second, cwd=desk.path / "mine")
+    desk.commit("meanwhile")  # far longer than the tick of a clock
+    desk.tell(desk.before("c1"))
+    if how == "commit":
+        desk.sandbox.commit(desk.path / "its", "three", {"deep/down/a": "3\n"})
+    else:
+        desk.sandbox.git("checkout", "-q", second, cwd=desk.path / "its")
+    desk.tell(desk.after("c1"))
+    call = desk.one("tool.finished").seq
+    now = desk.sandbox.git("rev-parse", "HEAD", cwd=desk.path / "its")
+    assert desk.effects(call) == [{"path": "its", "before": first, "after": now, "mode": "160000", "basis": "inferred"}]
+    desk.git("add", "-A")
+    oid = desk.commit("bump")
+    assert {item["path"]: (item["link"], item["calls"]) for item in desk.of_commit(oid).body["paths"]} == {
+        "its": ("inferred", [call]),
+        "mine": ("none", []),
+    }
+
+
 def test_an_amended_commit_is_a_rewrite(desk: Desk) -> None:
     """The new commit has an entry, and which one it replaces has another."""
     old = desk.commit("typo", {"a": "1\n"})
