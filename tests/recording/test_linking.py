@@ -400,6 +400,32 @@ def test_a_submodule_that_a_shell_call_moves_on_is_the_calls(desk: Desk, how: st
     }
 
 
+def test_what_a_person_removed_before_a_shell_call_is_not_the_calls(desk: Desk) -> None:
+    """Nothing but the folder says when a file went, and the call wrote into that as well: so what is gone is seen before it."""
+    (desk.path / "d").mkdir()
+    (desk.path / "d/link").symlink_to("kept")
+    desk.git("add", "-A")
+    desk.commit(
+        "files",
+        {f"d/{name}": f"{name} 1\n{name} 2\n" for name in ("deleted", "moved", "kept", "its", *(str(n) for n in range(60)))},
+    )
+    for name in ("deleted", "link", *(str(n) for n in range(60))):
+        (desk.path / "d" / name).unlink()
+    (desk.path / "d/moved").rename(desk.path / "d/new")
+    desk.commit("meanwhile")  # far longer than the tick of a clock
+    desk.tell(desk.before("c1"))
+    (desk.path / "d/its").unlink()
+    (desk.path / "d/made").write_text("made\n")
+    desk.tell(desk.after("c1"))
+    assert sorted((item["path"], item["after"] is None) for item in desk.effects(desk.one("tool.finished").seq)) == [
+        ("d/its", True),
+        ("d/made", False),
+    ]
+    desk.git("add", "-A")
+    links = desk.links(desk.commit("all of it"))
+    assert {path for path, link in links.items() if link != "none"} == {"d/its", "d/made"} and len(links) == 66
+
+
 def test_an_amended_commit_is_a_rewrite(desk: Desk) -> None:
     """The new commit has an entry, and which one it replaces has another."""
     old = desk.commit("typo", {"a": "1\n"})
