@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -11,8 +11,8 @@ from ledger.cli.completing import complete_names
 from ledger.cli.evidence import names_nothing, no_lines, open_logs, path_from_root
 from ledger.cli.main import Place
 from ledger.cli.plain import safe
-from ledger.repo.blame import NoLines
-from ledger.trace.blame import Blame, BlamedRange, build_blame
+from ledger.repo.blame import BlamedLine, NoLines, blame_file
+from ledger.trace.blame import Blame, BlamedRange, build_blame_of
 from ledger.trace.build import resolve_commit
 
 
@@ -41,11 +41,12 @@ def command(place: Place, words: tuple[str, ...], spans: tuple[str, ...], porcel
     verdict, logs = open_logs(place, verify=verify)
     with logs:
         try:
-            blame = build_blame(repo, logs, oid, path, spans, verdict)
+            blamed = blame_file(repo, oid, path, spans)
         except NoLines as error:
             raise no_lines(repo, oid, path, error) from error
+        blame = build_blame_of(repo, logs, oid, path, blamed, verdict)
     if porcelain:
-        _print_porcelain(blame)
+        _print_porcelain(blame, blamed)
     elif as_json:
         from ledger.cli import screen
 
@@ -56,31 +57,26 @@ def command(place: Place, words: tuple[str, ...], spans: tuple[str, ...], porcel
         render_blame(blame)
 
 
-def _print_porcelain(blame: Blame) -> None:
-    """Print git's porcelain format; a commit's headers where it comes first, the ledger's at every range."""
+def _print_porcelain(blame: Blame, blamed: Sequence[BlamedLine]) -> None:
+    """Print what git said, byte for byte, and before the first line of each range what the ledger knows of it.
+
+    To a terminal, which a file's bytes could steer, what is no text goes as escapes.
+    """
     seen: set[str] = set()
-    for item in blame["lines"]:
-        first, original, count = item["range"][0], item["original"][0], len(item["text"])
-        for number, text in enumerate(item["text"]):
-            start = f"{item['commit']} {original + number} {first + number}"
-            print(start if number else f"{start} {count}")
-            if not number:
-                for header in _headers(blame, item, seen):
-                    print(header)
-            print("\t" + (safe(text, keep_newlines=True) if sys.stdout.isatty() else text))
+    headers = {item["range"][0]: "".join(f"{header}\n" for header in _headers(blame, item, seen)) for item in blame["lines"]}
+    out, is_terminal = sys.stdout.buffer, sys.stdout.isatty()
     sys.stdout.flush()
+    for line in blamed:
+        said = b"%b%b\t%b\n" % (line.head, headers.get(line.number, "").encode("utf-8", "backslashreplace"), line.text)
+        out.write(safe(said.decode("utf-8", "backslashreplace"), keep_newlines=True).encode() if is_terminal else said)
+    out.flush()
 
 
 def _headers(blame: Blame, item: BlamedRange, seen: set[str]) -> Iterator[str]:
     found = blame["commits"][item["commit"]]
     if item["commit"] not in seen:
         seen.add(item["commit"])
-        yield f"author {safe(found['commit']['author'])}"
-        yield f"committed {safe(found['commit']['at'] or 'unknown')}"
-        yield f"summary {safe(found['commit']['subject'])}"
         yield f"ledger-match {found['match']['rung']} {found['match']['recorded_oid'] or '-'} {found['entry'] or '-'}"
-    path = item["path"]
-    yield f"filename {safe(path) if isinstance(path, str) else 'base64:' + safe(path['base64'])}"
     yield f"ledger-by {item['by']}"
     yield f"ledger-link {item['link'] or '-'}"
     if item["call"] is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -86,7 +87,7 @@ def _find_line(place: Place, repo: GitDir, what: str) -> _At | None:
     revision, colon, path = named.partition(":")
     oid = resolve_commit(repo, revision) if colon and path else None
     if oid is not None:  # as in git, a path behind a revision begins at the root, unless it begins with a dot
-        inside = path_from_root(place, repo, path) if path.startswith(("./", "../")) else path.encode("utf-8", "surrogateescape")
+        inside = path_from_root(place, repo, path) if path.startswith(("./", "../")) else os.fsencode(path)
         return _At(oid, inside, number)
     oid = resolve_commit(repo, "HEAD")
     return None if oid is None else _At(oid, path_from_root(place, repo, named), number)

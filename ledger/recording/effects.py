@@ -49,9 +49,11 @@ def before_call(journal: Journal, repo: GitDir, fact: Fact, touched: list[bytes]
     if wide:
         for path in snapshots.known_paths():
             snapshots.observe(path, _meanwhile(journal, repo, others, path))
-        stale = stale_paths(repo, snapshots.object_format)
-        for path in [path for path in stale if snapshots.seen(path) is None][:_MAX_STALE]:
-            snapshots.observe(path, _meanwhile(journal, repo, others, path), base=(stale[path], 0o100644))
+        read = 0
+        for path, blob in stale_paths(repo, snapshots.object_format).items():
+            if read < _MAX_STALE and snapshots.seen(path) is None:
+                change = snapshots.observe(path, _meanwhile(journal, repo, others, path), base=(blob, 0o100644))
+                read += change.after is not None  # that one is gone costs next to nothing to see
     snapshots.close()
     return before
 

@@ -266,13 +266,19 @@ class Snapshots:
         """Return the version of a path with this blob, this work tree's if it has been here, or None."""
         if blob is None:
             return None
-        sql = f"SELECT {_COLUMNS} FROM version WHERE path = ? AND blob = ? AND id <= ? ORDER BY worktree = ? DESC LIMIT 1"
-        return self._version(self._journal.one(sql, (path, blob, self._until, self.repo.git_dir)))
+        return self._own_first("path = ? AND blob = ?", (path, blob), 1)[0]
 
     def find_anywhere(self, blob: str) -> Version | None:
         """Return the newest version with this blob, at whatever path: files are moved."""
-        sql = f"SELECT {_COLUMNS} FROM version WHERE blob = ? AND id <= ? ORDER BY worktree = ? DESC, id DESC LIMIT 1"
-        return self._version(self._journal.one(sql, (blob, self._until, self.repo.git_dir)))
+        return self._own_first("blob = ?", (blob,), 1)[0]
+
+    def _own_first(self, where: str, values: tuple[object, ...], count: int) -> list[Version | None]:
+        """Return the newest versions that fit, of this work tree, or else of the others; [None] where there is none."""
+        sql = f"SELECT {_COLUMNS} FROM version WHERE {where} AND id <= ?"
+        order = "ORDER BY id DESC LIMIT ?"
+        rows = self._journal.all(f"{sql} AND worktree = ? {order}", (*values, self._until, self.repo.git_dir, count))
+        rows = rows or self._journal.all(f"{sql} {order}", (*values, self._until, count))
+        return [self._version(row) for row in rows] or [None]
 
     def newest_id(self) -> int:
         """Return the id of the version that was noted last, 0 where there is none."""
@@ -284,11 +290,8 @@ class Snapshots:
 
         With `anywhere`, another work tree's where this one has none: git itself took what is here from there, perhaps.
         """
-        sql = f"SELECT {_COLUMNS} FROM version WHERE path = ? AND id <= ? ORDER BY worktree = ? DESC, id DESC LIMIT ?"
-        rows = self._journal.all(sql, (path, self._until, self.repo.git_dir, count))
-        found = [version for row in rows if (version := self._version(row)) is not None]
-        if not anywhere or any(version.own for version in found):
-            found = [version for version in found if version.own]
+        found = [version for version in self._own_first("path = ?", (path,), count) if version is not None]
+        found = [version for version in found if anywhere or version.own]
         seen = self.seen(path)
         return sorted(found, key=lambda version: seen is None or version.blob != seen.blob)
 

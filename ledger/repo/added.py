@@ -20,15 +20,15 @@ def read_added(patch: bytes, changes: Sequence[PathChange]) -> dict[bytes, Range
     """
     files = _split(patch)
     # A path that became another kind of thing is two files in a patch: one goes, one comes.
-    paths = [change.path for change in changes for _ in range(2 if change.status == "T" else 1)]
-    if len(files) != len(paths):
+    changed = [change for change in changes for _ in range(2 if change.status == "T" else 1)]
+    if len(files) != len(changed):
         return None
     found: dict[bytes, Ranges] = {}
-    for path, ranges in zip(paths, files, strict=True):
-        if ranges is None:
-            found.pop(path, None)
+    for change, ranges in zip(changed, files, strict=True):
+        if ranges is None or not change.is_file:
+            found.pop(change.path, None)
         else:
-            found[path] = ranges
+            found[change.path] = ranges
     return found
 
 

@@ -11,16 +11,30 @@ from ledger.repo.git import PATIENCE_S, Child, pipe_git, run_git, start_git
 from ledger.repo.gitdir import GitDir, read_plain
 
 MAX_PATCH_BYTES = 4 << 20  # of a patch that is read here
-_DIFF = ("diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+# Of a binary file a patch has only its ids, and patch-id counts them: abbreviated they depend on how many objects there are.
+PLAIN = ("--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index")
+_DIFF = ("diff-tree", "-r", "--root", "--no-commit-id", *PLAIN)
 _RAW = ("-c", "-z", "--raw", "--no-abbrev")
 
 
+LINK, SUBMODULE = 0o120000, 0o160000
+
+
 class PathChange(NamedTuple):
-    """One changed path: git's status letter, the path's bytes, and the blob id after it (None where the path is gone)."""
+    """One changed path: git's status letter, the path's bytes, and the blob id after it (None where the path is gone).
+
+    `mode` is git's, after it: 0 where the path is gone, or where this was not read from git.
+    """
 
     status: str
     path: bytes
     blob: str | None
+    mode: int = 0
+
+    @property
+    def is_file(self) -> bool:
+        """Say whether it may have lines: the target of a link and the commit of a submodule are none."""
+        return self.mode not in (LINK, SUBMODULE)
 
 
 class CommitFacts(NamedTuple):
@@ -153,6 +167,6 @@ def parse_raw(fields: list[bytes]) -> list[PathChange]:
     changes = []
     for at in range(0, len(fields) - 1, 2):
         words = fields[at].decode("ascii", "replace").lstrip(":").split(" ")
-        blob, status = words[-2], words[-1]
-        changes.append(PathChange(status[-1:], fields[at + 1], None if set(blob) == {"0"} else blob))
+        blob, status, mode = words[-2], words[-1], words[len(words) // 2 - 1]  # the last of as many modes as blobs
+        changes.append(PathChange(status[-1:], fields[at + 1], None if set(blob) == {"0"} else blob, int(mode, 8)))
     return changes

@@ -23,6 +23,10 @@ _KEPT = frozenset({"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTE
 _ALWAYS = (
     *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"),
     *("-c", "log.mailmap=false", "-c", "advice.graftFileDeprecated=false"),
+    # The settings that change the patches of plumbing as well (git 2.39), each with git's own default: an empty line of context
+    # without its space, other borders of a hunk, and what counts as binary for its size or by the user's attributes.
+    *("-c", "diff.suppressBlankEmpty=false", "-c", "diff.indentHeuristic=true"),
+    *("-c", "core.bigFileThreshold=512m", "-c", "core.attributesFile=/dev/null"),
 )
 # What may steer how git reaches a remote: whoever syncs wants the connection that their own git has, and no more than that.
 _CONNECTING = frozenset(
@@ -42,6 +46,7 @@ def git_env() -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
     env["GIT_NO_REPLACE_OBJECTS"] = "1"
     env["GIT_GRAFT_FILE"] = os.devnull
+    env["GIT_ATTR_NOSYSTEM"] = "1"
     env["GIT_OPTIONAL_LOCKS"] = "0"
     env["GIT_NO_LAZY_FETCH"] = "1"  # a partial clone must not reach for the network on our account
     env["GIT_TERMINAL_PROMPT"] = "0"

@@ -68,12 +68,12 @@ def is_hex(text: str) -> bool:
 
 def _read(path: str) -> str:
     data = read_plain(path, 4096)
-    return "" if data is None else data.decode("utf-8", "surrogateescape").strip()
+    return "" if data is None else os.fsdecode(data).strip()  # a name in it becomes a path again
 
 
 def _read_packed(common_dir: str, ref: str) -> str:
     data = read_plain(os.path.join(common_dir, "packed-refs"), _MAX_PACKED_BYTES) or b""
-    at = data.find(b" " + ref.encode("utf-8", "surrogateescape") + b"\n")
+    at = data.find(b" " + os.fsencode(ref) + b"\n")
     if at < 0:
         return ""
     return data[data.rfind(b"\n", 0, at) + 1 : at].decode("ascii", "replace")

@@ -1,4 +1,4 @@
-"""Git's index, read directly: which tracked files' stat data is not what git noted (gitformat-index(5)).
+"""Git's index, read directly: which tracked files are gone, or have other stat data than git noted (gitformat-index(5)).
 
 Asking git costs a process; for a small index this costs less, so that it can be done before a call as well. Larger ones, and the
 forms that a small repository hardly has (version 4, split), are not read.
@@ -15,12 +15,14 @@ MAX_BYTES = 160_000  # some 1,500 files
 _HEADER = struct.Struct(">4sII")
 _STAT = struct.Struct(">IIIIIIIIII")
 _LINK = b"link"
+_FILE, _LINK_TO, _SUBMODULE = 0o10, 0o12, 0o16
 
 
 def stale_paths(repo: GitDir, object_format: str) -> dict[bytes, str]:
-    """Return the tracked files whose stat data differs from the index, with the blobs that the index has of them.
+    """Return the tracked paths that are gone, then the files whose stat data differs, each with the blob that the index has of it.
 
     Empty as well where the index is not read. A file that git wrote within the same clock tick as the index is not looked into.
+    What a sparse checkout leaves out is not gone.
     """
     data = read_plain(os.path.join(repo.git_dir, "index"), MAX_BYTES + 1)
     if data is None or len(data) > MAX_BYTES or len(data) < _HEADER.size or repo.work_tree is None:
@@ -30,7 +32,8 @@ def stale_paths(repo: GitDir, object_format: str) -> dict[bytes, str]:
         return {}
     hash_bytes = 32 if object_format == "sha256" else 20
     root = os.fsencode(repo.work_tree)
-    stale = {}
+    gone: dict[bytes, str] = {}
+    changed: dict[bytes, str] = {}
     at = _HEADER.size
     try:
         for _ in range(count):
@@ -41,11 +44,19 @@ def stale_paths(repo: GitDir, object_format: str) -> dict[bytes, str]:
             end = data.index(b"\0", start)
             path = data[start:end]
             at += (end - at + 8) & ~7
-            if mode >> 12 == 0o10 and not flags & 0x7000 and _differs(root, path, seconds, nanoseconds, size):
-                stale[path] = data[names - hash_bytes : names].hex()
+            if flags & 0x7000 or mode >> 12 not in (_FILE, _LINK_TO, _SUBMODULE):  # in conflict, sparse, or only intended
+                continue
+            try:
+                found = _stat(root + b"/" + path)
+            except OSError:
+                continue  # in a folder that may not be entered
+            if found is None:
+                gone[path] = data[names - hash_bytes : names].hex()
+            elif mode >> 12 == _FILE and _differs(found, seconds, nanoseconds, size):
+                changed[path] = data[names - hash_bytes : names].hex()
     except (IndexError, ValueError, struct.error):
         return {}
-    return {} if data[at : at + 4] == _LINK else stale
+    return {} if data[at : at + 4] == _LINK else gone | changed
 
 
 def sign(found: os.stat_result) -> str:
@@ -61,11 +72,15 @@ def sign_path(repo: GitDir, path: bytes) -> str:
         return ""
 
 
-def _differs(root: bytes, path: bytes, seconds: int, nanoseconds: int, size: int) -> bool:
-    """Say whether a file is there and is not as the index noted it."""
+def _stat(place: bytes) -> os.stat_result | None:
+    """Return the stat data of what is there, or None where nothing is."""
     try:
-        found = os.lstat(root + b"/" + path)
-    except OSError:
-        return False
+        return os.lstat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _differs(found: os.stat_result, seconds: int, nanoseconds: int, size: int) -> bool:
+    """Say whether a file is not as the index noted it."""
     noted = seconds * 1_000_000_000 + nanoseconds
     return found.st_mtime_ns != noted or found.st_size & 0xFFFFFFFF != size

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ledger.repo.catfile import ObjectReader
-from ledger.repo.commits import PathChange, parse_raw
+from ledger.repo.commits import LINK, PLAIN, SUBMODULE, PathChange, parse_raw
 from ledger.repo.git import Child, pipe_git, run_git
 from ledger.repo.gitdir import GitDir
 from ledger.repo.objects import MAX_COMMIT_BYTES
 from ledger.repo.quoted import unquote_path
 
-_DIFF = ("-r", "--root", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+_DIFF = ("-r", "--root", *PLAIN)
 _hunk = re.compile(rb"@@ -[0-9]+(?:,[0-9]+)? \+([0-9]+)(?:,([0-9]+))? @@").match
+
+_NO_FILE = (b" %o" % LINK, b" %o" % SUBMODULE)
 
 
 class Added(NamedTuple):
@@ -96,7 +98,7 @@ def read_patch_ids(repo: GitDir, oids: Sequence[str]) -> dict[str, str]:
 
 
 def read_added(repo: GitDir, oids: Sequence[str]) -> dict[str, list[Added]]:
-    """Return the lines that each commit added against its first parent; of merges none."""
+    """Return the lines that each commit added to files against its first parent; of merges none."""
     if not oids:
         return {}
     args = ["diff-tree", "--stdin", *_DIFF, "-p", "-U0", "--src-prefix=a/", "--dst-prefix=b/"]
@@ -104,6 +106,7 @@ def read_added(repo: GitDir, oids: Sequence[str]) -> dict[str, list[Added]]:
     found: dict[str, list[Added]] = {oid: [] for oid in oids}
     current: list[Added] = []
     path: bytes | None = None
+    is_file = True
     skip = 0
     for line in run_git(args, cwd=repo.git_dir, input=_listed(oids), check=False).split(b"\n"):
         if skip:  # content: it may look like anything
@@ -112,10 +115,12 @@ def read_added(repo: GitDir, oids: Sequence[str]) -> dict[str, list[Added]]:
         if line in wanted:
             current = found[wanted[line]]
         elif line.startswith(b"diff --git "):
-            path = None
+            path, is_file = None, True
+        elif line.startswith((b"new file mode ", b"index ")) and line.endswith(_NO_FILE):
+            is_file = False
         elif line.startswith(b"+++ "):
             named = unquote_path(line[4:].removesuffix(b"\t"))
-            path = named[2:] if named.startswith(b"b/") else None
+            path = named[2:] if is_file and named.startswith(b"b/") else None
         elif (match := _hunk(line)) is not None:
             count = int(match[2]) if match[2] is not None else 1
             removed = line.split(b" ")[1].partition(b",")[2]

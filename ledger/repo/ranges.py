@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ledger.errors import RepoError
-from ledger.repo.commits import is_oid
+from ledger.repo.commits import PLAIN, is_oid
 from ledger.repo.git import PATIENCE_S, pipe_git, run_git
 from ledger.repo.gitdir import GitDir
 
-_DIFF = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+_DIFF = ("diff-tree", "-r", *PLAIN)
 
 
 def are_here(repo: GitDir, oids: Sequence[str]) -> list[bool]:

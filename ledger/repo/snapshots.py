@@ -176,7 +176,7 @@ def _switch_filters_off(repo: GitDir) -> list[str]:
         said = run_git(
             ["config", "--null", "--name-only", "--get-regexp", r"^filter\."], cwd=repo.git_dir, check=False, patience_s=1.0
         )
-        found = said.decode("utf-8", "surrogateescape").split("\0")
+        found = os.fsdecode(said).split("\0")
         names += [name[len("filter.") : name.rfind(".")] for name in found if name.count(".") >= 2]
     off = []
     for name in dict.fromkeys(names):
@@ -206,12 +206,23 @@ def _read(place: bytes) -> bytes:
         return file.read(MAX_FILE_BYTES + 1)
 
 
+def _changed_ms(place: str) -> int:
+    try:
+        return os.lstat(place).st_ctime_ns // 1_000_000
+    except OSError:
+        return 0
+
+
 def _read_submodule(place: bytes, signature: str, at_ms: int) -> FileState:
-    """Return the commit that a submodule has checked out: that is what git records of it."""
+    """Return the commit that a submodule has checked out: that is what git records of it.
+
+    Its folder does not change when the files below it do, so that git's own files there say when HEAD last moved.
+    """
     try:
         inner = find_repository(os.fsdecode(place))
         if inner.work_tree == os.path.realpath(os.fsdecode(place)):
             head = read_head(inner)
+            at_ms = max(at_ms, *(_changed_ms(os.path.join(inner.git_dir, name)) for name in ("HEAD", "logs/HEAD")))
             return FileState(head or None, 0o160000, None, f"{signature} {head}", at_ms)
     except (RepoError, OSError):
         pass

@@ -40,7 +40,7 @@ class BlamedRange(TypedDict):
     call: str | None
     candidates: list[str]
     why: str | None
-    text: list[str]
+    text: list[str | dict[str, str]]
 
 
 class BlamedCommit(TypedDict):
@@ -70,7 +70,7 @@ class LineTrace(TypedDict):
 
     path: str | dict[str, str]
     line: int
-    text: str
+    text: str | dict[str, str]
     revision: str
     verdict: str
     by: str
@@ -105,7 +105,13 @@ def build_blame(
     repo: GitDir, logs: Logs, revision: str, path: bytes, spans: Sequence[str] = (), verdict: str = "unchecked"
 ) -> Blame:
     """Return who wrote the lines of `path` at the commit `revision`. Raises RepoError where git has no such file or lines."""
-    blamed = blame_file(repo, revision, path, spans)
+    return build_blame_of(repo, logs, revision, path, blame_file(repo, revision, path, spans), verdict)
+
+
+def build_blame_of(
+    repo: GitDir, logs: Logs, revision: str, path: bytes, blamed: Sequence[BlamedLine], verdict: str = "unchecked"
+) -> Blame:
+    """Return who wrote these lines of `path`, which git has told the commits of."""
     unknown = Unknown()
     causes = Causes(unknown)
     commits = Commits(repo, logs)
@@ -204,7 +210,7 @@ def build_range(group: list[_Judged], causes: Causes) -> BlamedRange:
         "call": None if cause is None or line.log is None or line.call is None else line.log.ref(line.call),
         "candidates": [] if line.log is None else [line.log.ref(seq) for seq in line.candidates],
         "why": line.why,
-        "text": [item.blamed.text.decode("utf-8", "replace") for item in group],
+        "text": [format_path(item.blamed.text) for item in group],  # as a path: text, or base64 of bytes that are none
     }
 
 

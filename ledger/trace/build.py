@@ -12,7 +12,7 @@ from typing import Any
 from ledger.core.text import format_path, parse_path
 from ledger.errors import FormatError, RepoError
 from ledger.index.rows import path_key
-from ledger.repo.commits import CommitFacts, PathChange, read_commit
+from ledger.repo.commits import CommitFacts, PathChange, is_oid, read_commit
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.trace.answers import (
@@ -40,7 +40,8 @@ def resolve_commit(repo: GitDir, revision: str) -> str | None:
     if "\0" in revision or not revision:
         return None
     named = _rev_parse(repo, revision)  # in two steps, for `:/words^{commit}` would look for "words^{commit}" in messages
-    return _rev_parse(repo, f"{named}^{{commit}}") if named else None
+    oid = _rev_parse(repo, f"{named}^{{commit}}") if named else None
+    return oid if is_oid(oid) else None  # `^HEAD` names what is left out: git answers with the mark before the id
 
 
 def _rev_parse(repo: GitDir, name: str) -> str | None:

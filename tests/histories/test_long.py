@@ -45,7 +45,7 @@ def test_everything_answers_over_a_long_history(sandbox, capsys, size):
             rungs[found["match"]["rung"]] = rungs.get(found["match"]["rung"], 0) + 1
         counts: dict[str, int] = {}
         for path in world.git("ls-files").split("\n"):
-            for by, count in build_blame(repo, logs, "HEAD", path.encode())["counts"].items():
+            for by, count in build_blame(repo, logs, oids[0], path.encode())["counts"].items():
                 counts[by] = counts.get(by, 0) + count
     assert sum(rungs.values()) == len(oids) >= size and rungs["exact"] > 0.8 * len(oids)
     score = world.score(commits=300)

@@ -497,12 +497,12 @@ class World:
 
     def _score_lines(self, score: Score, logs: Logs) -> None:
         names = {seq: call for call, seq in self.calls.items()}
-        known = Commits(self.repo, logs)
+        known, head = Commits(self.repo, logs), self.git("rev-parse", "HEAD")
         with Attribution(known) as attribution:
             for path in self.git("ls-files", "*.py").split("\n"):
                 if not path:
                     continue
-                blamed = blame_file(self.repo, "HEAD", os.fsencode(path))
+                blamed = blame_file(self.repo, head, os.fsencode(path))
                 known.prepare([line.oid for line in blamed])
                 lines = self.git("show", f"HEAD:{path}").split("\n")
                 for line in blamed:

@@ -353,6 +353,79 @@ def test_facts_of_a_commit_are_gits(desk: Desk) -> None:
     assert (empty["paths"], empty["patch_id"]) == ([], "")
 
 
+def test_a_link_and_a_submodule_are_tied_to_calls_and_have_no_lines(desk: Desk) -> None:
+    """What git's patch shows of them is no text that anybody wrote; the entry does not say that some is left to be told."""
+    desk.tell(desk.before("c1"))
+    inner = desk.sandbox.make_repo("repo/sub", commit=True)
+    (desk.path / "kept").symlink_to("README")
+    (desk.path / "text").write_text("x\n")
+    desk.tell(desk.after("c1"))
+    desk.git("add", "-A")
+    first = desk.of_commit(desk.commit("links")).body
+    desk.sandbox.commit(inner, "moves on")
+    desk.git("add", "-A")
+    second = desk.of_commit(desk.commit("bump")).body
+    assert {item["path"]: "lines" in item for item in first["paths"]} == {"kept": False, "sub": False, "text": True}
+    assert [(item["path"], "lines" in item) for item in second["paths"]] == [("sub", False)]
+    assert "lines_left" not in first and "lines_left" not in second
+
+
+@pytest.mark.parametrize("how", ["commit", "checkout"])
+def test_a_submodule_that_a_shell_call_moves_on_is_the_calls(desk: Desk, how: str) -> None:
+    """Only files far below its folder change, and git's own; one that a person moved before the call is not the call's."""
+    library = desk.sandbox.make_repo("library")
+    first = desk.sandbox.commit(library, "one", {"deep/down/a": "1\n"})
+    second = desk.sandbox.commit(library, "two", {"deep/down/a": "2\n"})
+    for name in ("mine", "its"):
+        desk.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), name)
+        desk.sandbox.git("checkout", "-q", first, cwd=desk.path / name)
+    desk.git("add", "-A")
+    desk.commit("submodules")
+    desk.sandbox.git("checkout", "-q", second, cwd=desk.path / "mine")
+    desk.commit("meanwhile")  # far longer than the tick of a clock
+    desk.tell(desk.before("c1"))
+    if how == "commit":
+        desk.sandbox.commit(desk.path / "its", "three", {"deep/down/a": "3\n"})
+    else:
+        desk.sandbox.git("checkout", "-q", second, cwd=desk.path / "its")
+    desk.tell(desk.after("c1"))
+    call = desk.one("tool.finished").seq
+    now = desk.sandbox.git("rev-parse", "HEAD", cwd=desk.path / "its")
+    assert desk.effects(call) == [{"path": "its", "before": first, "after": now, "mode": "160000", "basis": "inferred"}]
+    desk.git("add", "-A")
+    oid = desk.commit("bump")
+    assert {item["path"]: (item["link"], item["calls"]) for item in desk.of_commit(oid).body["paths"]} == {
+        "its": ("inferred", [call]),
+        "mine": ("none", []),
+    }
+
+
+def test_what_a_person_removed_before_a_shell_call_is_not_the_calls(desk: Desk) -> None:
+    """Nothing but the folder says when a file went, and the call wrote into that as well: so what is gone is seen before it."""
+    (desk.path / "d").mkdir()
+    (desk.path / "d/link").symlink_to("kept")
+    desk.git("add", "-A")
+    desk.commit(
+        "files",
+        {f"d/{name}": f"{name} 1\n{name} 2\n" for name in ("deleted", "moved", "kept", "its", *(str(n) for n in range(60)))},
+    )
+    for name in ("deleted", "link", *(str(n) for n in range(60))):
+        (desk.path / "d" / name).unlink()
+    (desk.path / "d/moved").rename(desk.path / "d/new")
+    desk.commit("meanwhile")  # far longer than the tick of a clock
+    desk.tell(desk.before("c1"))
+    (desk.path / "d/its").unlink()
+    (desk.path / "d/made").write_text("made\n")
+    desk.tell(desk.after("c1"))
+    assert sorted((item["path"], item["after"] is None) for item in desk.effects(desk.one("tool.finished").seq)) == [
+        ("d/its", True),
+        ("d/made", False),
+    ]
+    desk.git("add", "-A")
+    links = desk.links(desk.commit("all of it"))
+    assert {path for path, link in links.items() if link != "none"} == {"d/its", "d/made"} and len(links) == 66
+
+
 def test_an_amended_commit_is_a_rewrite(desk: Desk) -> None:
     """The new commit has an entry, and which one it replaces has another."""
     old = desk.commit("typo", {"a": "1\n"})

@@ -12,8 +12,19 @@ from ledger.repo import commits, git
 from ledger.repo.added import read_added
 from ledger.repo.commits import read_commit, read_commit_and_patch
 from ledger.repo.gitdir import find_repository
+from ledger.repo.manycommits import read_added as read_many
 
-_PATCH = ("diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "-c", "-p")
+_PATCH = (
+    "diff-tree",
+    "-r",
+    "--root",
+    "--no-commit-id",
+    "--no-renames",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--full-index",
+)
 
 
 @pytest.fixture
@@ -56,7 +67,7 @@ def test_asking_at_once_says_what_asking_apart_says(sandbox: Any, repo: Path, na
     facts, patch = read_commit_and_patch(here, oid)
     assert facts is not None and patch is not None
     assert facts == read_commit(here, oid)
-    assert patch == git.run_git([*_PATCH, oid], cwd=here.git_dir)
+    assert patch == git.run_git([*_PATCH, "-c", "-p", oid], cwd=here.git_dir)
     said = subprocess.run(["git", "patch-id", "--stable"], input=patch, cwd=repo, env=sandbox.env, capture_output=True, check=True)
     assert facts.patch_id == ("" if name == "merge" else said.stdout.decode().partition(" ")[0])
     added = read_added(patch, facts.paths)
@@ -64,10 +75,59 @@ def test_asking_at_once_says_what_asking_apart_says(sandbox: Any, repo: Path, na
         "root": {b'a\n"b"\tc': [(1, 2)], "ü ü".encode(): [(1, 1)], **{each: [(1, 1)] for each in (b"gone", b"kind", b"mode")}},
         "odd names": {b'a\n"b"\tc': [(2, 2)], "ü ü".encode(): [(2, 2)], b"diff --git a/x b/x": [(1, 1)]},
         "nothing": {},
-        "kinds": {b"mode": [], b"gone": [], b"kind": [(1, 1)], b"empty": []},
+        "kinds": {b"mode": [], b"gone": [], b"empty": []},
         "merge": {"ü ü".encode(): [(2, 2)]},
     }
     assert added == expected[name]
+
+
+def test_links_and_submodules_have_no_lines(sandbox: Any, repo: Path) -> None:
+    """A link's target and a submodule's commit are lines to git's patch, and to nobody else; a file in their place has lines."""
+    sandbox.make_repo("odd/sub", commit=True)
+    (repo / "link").symlink_to("mode")
+    (repo / "gone").unlink()
+    (repo / "gone").symlink_to("mode")
+    sandbox.git("add", "-A", cwd=repo)
+    sandbox.commit(repo, "links", {"text": "x\n"})
+    for name, text in (("link", "x\ny\n"), ("kind", "y\n")):
+        (repo / name).unlink()
+        (repo / name).write_text(text)
+    (repo / "gone").unlink()
+    (repo / "gone").symlink_to("kind")
+    sandbox.commit(repo / "sub", "moves on", {"a": "x\n"})
+    sandbox.git("add", "-A", cwd=repo)
+    sandbox.commit(repo, "back", {"text": "x\ny\n"})
+    assert added_both_ways(sandbox, repo, "HEAD~1") == {b"text": [(1, 1)]}
+    assert added_both_ways(sandbox, repo, "HEAD") == {b"kind": [(1, 1)], b"link": [(1, 2)], b"text": [(2, 2)]}
+
+
+def test_a_link_that_a_merge_made_has_no_lines(sandbox: Any, repo: Path) -> None:
+    """Of a merge git tells a mode for each parent, and the one that became of them."""
+    change(sandbox, repo, "merge")
+    sandbox.git("reset", "-q", "--soft", "HEAD~1", cwd=repo)
+    (repo / ".git/MERGE_HEAD").write_text(sandbox.git("rev-parse", "side", cwd=repo) + "\n")
+    (repo / "kind").unlink()
+    (repo / "kind").symlink_to("mode")
+    sandbox.git("add", "-A", cwd=repo)
+    sandbox.git("commit", "-q", "-m", "merged", cwd=repo)
+    facts, patch = read_commit_and_patch(find_repository(str(repo)), sandbox.git("rev-parse", "HEAD", cwd=repo))
+    assert facts is not None and patch is not None and len(facts.parents) == 2
+    assert [(item.path, item.mode) for item in facts.paths] == [(b"kind", 0o120000), ("ü ü".encode(), 0o100644)]
+    assert read_added(patch, facts.paths) == {"ü ü".encode(): [(2, 2)]}
+
+
+def added_both_ways(sandbox: Any, path: Path, revision: str) -> dict[bytes, list[tuple[int, int]]]:
+    """Return the lines that a commit added, which must be the same asked alone and among many."""
+    here, oid = find_repository(str(path)), sandbox.git("rev-parse", revision, cwd=path)
+    facts, patch = read_commit_and_patch(here, oid)
+    assert facts is not None and patch is not None
+    added = read_added(patch, facts.paths)
+    assert added is not None
+    many: dict[bytes, list[tuple[int, int]]] = {}
+    for span in read_many(here, [oid])[oid]:
+        many.setdefault(span.path, []).append((span.first, span.last))
+    assert many == {name: ranges for name, ranges in added.items() if ranges}
+    return many
 
 
 def test_a_commit_is_read_by_one_walk_over_its_trees(sandbox: Any, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from story import HOSTILE, Story
 
 from ledger.cli.main import run
+from ledger.repo.blame import blame_file
 from ledger.repo.gitdir import find_repository
 from ledger.store.state import find_clone
 from ledger.trace.blame import Blame, build_blame
@@ -115,6 +117,68 @@ def test_an_older_revision_is_blamed_as_it_was(story):
     story.write()
     assert writers(blame(story, "a.py")) == [AGENT, HUMAN, HUMAN]
     assert writers(blame(story, "a.py", first)) == [AGENT, AGENT, HUMAN]
+
+
+# Settings
+
+
+def ignored(story: Story, listed: str) -> str:
+    """Commit lines of a person's, then one of the agent's in their midst, and write into `listed` that it be ignored."""
+    story.commit("a person's", {"a.py": "one\n2\nthree\n"}, lines={"a.py": [(1, 3, "human")]})
+    oid = written(story, lines=[])
+    story.log._records.pop()
+    story.record(oid, lines={"a.py": [(2, 2, story.last, "exact")]})
+    (story.repo / listed).write_text(f"{oid}\n")
+    story.write()
+    return oid
+
+
+@pytest.mark.parametrize("scope", ["--global", "--local"])
+@pytest.mark.parametrize(
+    "named", ["{}/list", "list", "missing", "~nobody-here/list"], ids=["absolute", "relative", "missing", "nowhere"]
+)
+def test_no_setting_hides_the_commit_that_wrote_a_line(story, scope, named):
+    """With blame.ignoreRevsFile git names another commit; where the list cannot be read it names none. Neither matters here."""
+    oid = ignored(story, "list")
+    story.sandbox.git("config", scope, "blame.ignoreRevsFile", named.format(story.repo), cwd=story.repo)
+    found = blame(story, "a.py")
+    assert writers(found) == [HUMAN, AGENT, HUMAN] and found["lines"][1]["commit"] == oid
+
+
+@pytest.mark.parametrize(
+    "setting", ["blame.showRoot=true", "blame.date=nonsense", "blame.markIgnoredLines=true", "diff.indentHeuristic=false"]
+)
+def test_settings_of_gits_blame_change_no_answer(story, setting):
+    """The answer is that of a git without settings."""
+    ignored(story, "list")
+    plain = blame(story, "a.py"), blame(story, "README")
+    story.sandbox.git("config", *setting.split("="), cwd=story.repo)
+    assert (blame(story, "a.py"), blame(story, "README")) == plain
+
+
+@pytest.mark.parametrize("kind", ["shallow", "alternates", "sha256", "work tree", "bare"])
+def test_a_file_is_blamed_in_a_repository_of_any_kind(sandbox, kind):
+    """What git needs to read the history is found where this repository has it."""
+    first = sandbox.make_repo("first", *(["--object-format=sha256"] if kind == "sha256" else []), commit=True)
+    sandbox.commit(first, "second", {"README": "hello\nand\n"})
+    oid = sandbox.commit(first, "third", {"README": "hello\nand\nbye\n"})
+    path = sandbox.root / "second"
+    make = {
+        "shallow": ["clone", "-q", "--depth=2", f"file://{first}", str(path)],
+        "alternates": ["clone", "-q", "--shared", str(first), str(path)],
+        "work tree": ["worktree", "add", "-q", str(path)],
+        "bare": ["clone", "-q", "--bare", str(first), str(path)],
+    }
+    if kind in make:
+        sandbox.git(*make[kind], cwd=first)
+    else:
+        path = first
+    if kind == "alternates":
+        (path / ".git/objects/info/alternates").write_text("../../../first/.git/objects\n")
+    found = blame_file(find_repository(str(path)), oid, b"README")
+    second, root = (sandbox.git("rev-parse", f"{oid}~{back}", cwd=first) for back in (1, 2))
+    assert [line.oid for line in found] == ([second, second, oid] if kind == "shallow" else [root, second, oid])
+    assert [line.boundary for line in found] == ([True, True, False] if kind == "shallow" else [True, False, False])
 
 
 # What is not known
@@ -278,6 +342,27 @@ def test_a_path_that_is_not_utf8_is_found(story):
     assert found["path"] == {"base64": "Y2Fm6Q=="} and writers(found) == [AGENT]
 
 
+@pytest.mark.parametrize("locale", ["POSIX", "C.UTF-8"])
+def test_any_name_can_be_given_in_any_locale(odd, locale):
+    """What stands on the command line are bytes, whatever Python takes them for; branches have names as well."""
+    odd.sandbox.git("checkout", "-q", "-b", "\u00fcber", cwd=odd.repo)
+    plain = {"LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+    def said(*words: str) -> Any:
+        done = odd.sandbox.run(sys.executable, "-m", "ledger", *words, cwd=odd.repo, **plain)
+        assert (done.returncode, done.stderr) == (0, "")
+        return json.loads(done.stdout)
+
+    for name in ODD[2:4]:
+        expected = {"base64": "Y2Fm6Q=="} if name == ODD[3] else name
+        for words in (
+            ["blame", "--json", "--", "\u00fcber", name],
+            ["trace", "--json", f"{name}:1"],
+            ["trace", "--json", f"HEAD:{name}:1"],
+        ):
+            assert said(*words)["path"] == expected
+
+
 def test_an_empty_file_has_no_lines(story):
     """Nothing is asked, and nothing is unknown."""
     story.commit("empty", {"a.py": ""})
@@ -295,9 +380,90 @@ def test_the_porcelain_form_is_gits_with_headers_of_ours(story, capfd):
     story.write()
     assert run(["-C", str(story.repo), "blame", "--porcelain", "a.py"]) == 0
     lines = capfd.readouterr().out.split("\n")
-    assert lines[0] == f"{oid} 1 1 2" and "\tone" in lines and f"{oid} 2 2" in lines and f"{oid} 3 3 1" in lines
+    assert lines[0] == f"{oid} 1 1 3" and "\tone" in lines and f"{oid} 2 2" in lines and f"{oid} 3 3" in lines
     assert f"ledger-call {story.log.name}/{story.last.request}" in lines and "ledger-by human" in lines
     assert "ledger-asked ada@example.invalid asserted" in lines and f"ledger-match exact {oid}" in "\n".join(lines)
+
+
+@pytest.fixture
+def odd(sandbox: Any) -> Story:
+    """A story with files that a program would stumble over: names, bytes, a renamed one, and one without a last newline."""
+    story = Story(sandbox)
+    story.start()
+    story.ask("write it, please")
+    call = story.call("Write", {"file_path": "a.py"})
+    for name in ODD:
+        (story.repo / name).write_bytes(b"caf\xe9 \xff\n\tledger-by nobody\r\n\nauthor x\n")
+    sandbox.git("add", "-A", cwd=story.repo)
+    oid = sandbox.commit(
+        story.repo, "odd \x1b[31m names", GIT_AUTHOR_NAME="Zo\u00eb \u202e", GIT_AUTHOR_DATE="2001-02-03T04:05:06+0730"
+    )
+    story.record(oid, lines={name: [(1, 2, call, "exact"), (3, 3, "human")] for name in ODD})
+    sandbox.git("mv", "renamed", "now", cwd=story.repo)
+    with (story.repo / "now").open("ab") as file:
+        file.write(b"no newline")
+    with (story.repo / ODD[0]).open("ab") as file:
+        file.write(b"one more\n")
+    sandbox.git("add", "-A", cwd=story.repo)
+    sandbox.commit(story.repo, "rename")
+    story.write()
+    return story
+
+
+ODD = ['q"uo\\te', "new\nline\ttab\x01\x7f", "\u00fcml\u00e4ut \u202e", "caf\udce9", " blank ", "-dash", "renamed"]
+
+
+@pytest.mark.parametrize("name", [*ODD[:-1], "now", "README"])
+@pytest.mark.parametrize("shallow", [False, True], ids=["whole", "shallow"])
+def test_without_our_headers_the_porcelain_form_is_gits_to_the_byte(odd, name, shallow, capfdbinary):
+    """Names are quoted as git quotes them, bytes are the file's own, and all of git's headers are there."""
+    if shallow:
+        (odd.repo / ".git/shallow").write_text(odd.sandbox.git("rev-parse", "HEAD~1", cwd=odd.repo) + "\n")
+    for options in ([], ["-L", "1,1", "-L", "3,3"]) if name != "README" else ([],):
+        capfdbinary.readouterr()
+        assert run(["-C", str(odd.repo), "blame", "--porcelain", *options, "--", "HEAD", name]) == 0
+        said = capfdbinary.readouterr().out.split(b"\n")
+        git = odd.sandbox.git_bytes(
+            "-c", "core.quotePath=false", "blame", "--porcelain", *options, "HEAD", "--", name, cwd=odd.repo
+        )
+        assert b"\n".join(line for line in said if not line.startswith(b"ledger-")) == git
+        assert any(line.startswith(b"ledger-by ") for line in said)
+
+
+def test_bytes_that_are_no_text_can_be_told_from_json(odd, capfd):
+    """They are in base64, of the line alone; people see where they are."""
+    found = blame(odd, ODD[0])["lines"]
+    assert [text for item in found for text in item["text"]] == [
+        {"base64": "Y2Fm6SD/"},
+        "\tledger-by nobody\r",
+        "",
+        "author x",
+        "one more",
+    ]
+    for words in (["blame", "--", ODD[0]], ["trace", f"{ODD[0]}:1"]):
+        assert run(["-C", str(odd.repo), *words]) == 0
+        assert "│ caf\ufffd \ufffd" in capfd.readouterr().out
+    assert run(["-C", str(odd.repo), "trace", "--json", f"{ODD[0]}:1"]) == 0
+    assert json.loads(capfd.readouterr().out)["text"] == {"base64": "Y2Fm6SD/"}
+
+
+def test_a_range_of_ours_may_begin_within_gits(odd, capfdbinary):
+    """Git takes lines of one commit together; whose they are is said where it changes."""
+    assert run(["-C", str(odd.repo), "blame", "--porcelain", "--", ODD[0]]) == 0
+    said = capfdbinary.readouterr().out.split(b"\n")
+    before = [said[at - 1] if line[:1] != b"\t" else b"" for at, line in enumerate(said) if line.startswith(b"ledger-by ")]
+    assert [line for line in said if line.startswith(b"ledger-by ")] == [b"ledger-by agent", b"ledger-by human"] + [
+        b"ledger-by unknown"
+    ] * 2
+    assert before[1].endswith(b" 3 3") and said.count(b"") == 1
+
+
+def test_a_terminal_is_not_steered_by_the_porcelain_form(odd, capfd, monkeypatch):
+    """There the file's bytes go as escapes."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert run(["-C", str(odd.repo), "blame", "--porcelain", "--", ODD[2]]) == 0
+    said = capfd.readouterr().out
+    assert not _STEERING.search(said) and "\\xe9" in said and "\\u202e" in said
 
 
 def test_the_page_shows_lines_calls_and_words(story, capfd):
@@ -340,9 +506,14 @@ def test_paths_are_those_below_where_the_command_is_called(story, capfd):
     [
         (["nothing.py"], 2, "no such path"),
         (["nowhere", "a.py"], 2, "names no commit"),
+        (["^HEAD", "a.py"], 2, "names no commit here"),
         (["/etc/passwd"], 2, "outside the work tree"),
         ([], 2, "name one file"),
         (["-L", "9,12", "a.py"], 2, "has only 3 lines"),
+        *((["-L", span, "a.py"], 2, f"-L {span!r}: not a range that git blame takes") for span in ("xyz", "1,x", ":", "1..2", "")),
+        (["-L", "1,2", "-L", "x", "a.py"], 2, "-L '1,2' or 'x': not a range that git blame takes"),
+        (["-L", "0", "a.py"], 2, "invalid line number"),
+        (["-L", "/nothing/", "a.py"], 2, "No match"),
         (["--json", "--porcelain", "a.py"], 2, "exclude each other"),
     ],
 )

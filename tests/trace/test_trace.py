@@ -521,7 +521,7 @@ def test_hostile_texts_come_back_as_they_are(sandbox):
     assert found["changed"][0]["path"] == name and found["changed"][0]["link"] == "exact"
 
 
-@pytest.mark.parametrize("revision", ["nothing", "", "--all", "HEAD:calc.py", "HEAD^9", "-x", "a\0b", "0" * 40])
+@pytest.mark.parametrize("revision", ["nothing", "", "^HEAD", "--all", "HEAD:calc.py", "HEAD^9", "-x", "a\0b", "0" * 40])
 def test_a_revision_that_names_no_commit_is_none(sandbox, revision):
     """No option, no blob, no missing object passes for a commit."""
     story, _ = usual_story(sandbox)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from binascii import a2b_base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -76,6 +77,12 @@ def counts_text(counts: Mapping[str, int]) -> Text:
             text.append("  ·  " if text else "")
             text.append(f"{counts[by]:,} {by} ({100 * counts[by] / total:.0f} %)", style=BY_STYLES[by])
     return text if text else Text("no lines", style=DIM)
+
+
+def line_text(text: str | Mapping[str, str]) -> str:
+    """Return a line of a file for people; what is no UTF-8 in it is shown as U+FFFD."""
+    said = text if isinstance(text, str) else a2b_base64(text["base64"]).decode("utf-8", "replace")
+    return safe(said.expandtabs(4))
 
 
 def title(text: str, style: str = "cyan") -> RenderableType:
@@ -158,7 +165,7 @@ def _print_lines(blame: Mapping[str, Any], log: str) -> None:
         for number, text in enumerate(item["text"]):
             start = paint(item["commit"][:8], DIM if number else "yellow")
             at = paint(f"{item['range'][0] + number:>{digits}}", DIM)
-            whole = safe(text.expandtabs(4))
+            whole = line_text(text)
             shown = f"{start} {fixed} {at} │ {whole if room is None else _cut(whole, room)}"
             sys.stdout.write((shown if sys.stdout.isatty() else shown.rstrip(" ")) + "\n")
     sys.stdout.flush()

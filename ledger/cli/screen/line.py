@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.cli.plain import safe
-from ledger.cli.screen.blame import BY_STYLES, bullets, title, who_text
+from ledger.cli.screen.blame import BY_STYLES, bullets, line_text, title, who_text
 from ledger.cli.screen.texts import DIM, graded, path_text, print_page, short, words
 
 _BASES = {"lines": "the commit's record lists this line", "path": "only the path is tied to the call", "none": ""}
@@ -28,7 +28,7 @@ def render_line(trace: Mapping[str, Any]) -> None:
     table.add_column(ratio=1, overflow="fold")
     for name, value in _rows(trace):
         table.add_row(name, value)
-    text = Text(f"│ {safe(trace['text'].expandtabs(4))[:2000]}")
+    text = Text(f"│ {line_text(trace['text'])[:2000]}")
     parts: list[RenderableType] = [first, Padding(text, (0, 0, 1, 3)), Padding(table, (0, 0, 0, 3))]
     if trace["unknown"]:
         parts += [title("What could not be established", "yellow"), Padding(bullets(trace["unknown"]), (0, 0, 0, 3))]
