@@ -13,6 +13,8 @@ import pytest
 _FOREIGN = (
     *("GIT_", "XDG_", "CODEX_", "CLAUDE", "GEMINI_", "OPENCODE", "AI_AGENT", "LEDGER_", "SSH_"),
     *("EDITOR", "VISUAL", "PYTHONPATH", "npm_"),
+    "COLUMNS",
+    "LINES",
 )
 _GIT_CONFIG = """\
 [user]
