@@ -76,7 +76,7 @@ def note_committed(snapshots: Snapshots, facts: CommitFacts) -> None:
     """
     for change in facts.paths:
         snapshots.note_committed(change.path, change.blob)
-        if not snapshots.is_unseen(change.path) and not snapshots.is_as_seen(change.path):
+        if snapshots.has_changed(change.path):
             state = snapshots.state(change.path)
             if state.blob == change.blob:
                 snapshots.note(change.path, state)

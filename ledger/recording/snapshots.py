@@ -109,9 +109,10 @@ class Snapshots:
         row = self._journal.one(sql, (self.repo.git_dir, path))
         return None if row is None else Seen(row[0], int(row[1]), str(row[2]))
 
-    def is_unseen(self, path: bytes) -> bool:
-        """Say whether a path was never looked at."""
-        return self.seen(path) is None
+    def has_changed(self, path: bytes) -> bool:
+        """Say whether a path was looked at, and something else lies there now."""
+        seen = self.seen(path)
+        return seen is not None and sign_path(self.repo, path) != seen.signature
 
     def is_as_seen(self, path: bytes) -> bool:
         """Say whether a path was looked at, and lies there as it did."""
