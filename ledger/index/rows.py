@@ -95,8 +95,9 @@ def _line_rows(seq: int, path: str, lines: Any) -> Iterator[tuple[str, Row]]:
 
 
 def _rewrite_rows(seq: int, body: dict[str, Any]) -> Iterator[tuple[str, Row]]:
-    for item in _objects(body.get("rewrites")):
-        old, new = _text(item.get("old")), _text(item.get("new"))
+    """Yield the steps in the list's own order, each once: the first commit that `ledger link` lists is the closest."""
+    said = ((_text(item.get("old")), _text(item.get("new"))) for item in _objects(body.get("rewrites")))
+    for old, new in dict.fromkeys(said):
         if old and new:
             yield "rewrites", {"seq": seq, "old": old, "new": new}
 

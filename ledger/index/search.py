@@ -105,8 +105,8 @@ class LogIndex:
         return [seq for seq in self._seqs("SELECT min(seq) FROM commits", ()) if seq is not None]
 
     def old_commits(self, new: str) -> list[str]:
-        """Return the ids of the commits that were rewritten to `new`, as `commit.rewritten` entries say."""
-        sql = "SELECT DISTINCT old FROM rewrites WHERE new = ? ORDER BY seq, old"
+        """Return the ids of the commits that were rewritten to `new`, in the order of the entries and their lists."""
+        sql = "SELECT old FROM rewrites WHERE new = ? GROUP BY old ORDER BY min(rowid)"
         return [row[0] for row in self.db.conn.execute(sql, (new,))]
 
     def has_path(self, path: str) -> bool:
@@ -114,8 +114,8 @@ class LogIndex:
         return self.db.conn.execute("SELECT 1 FROM paths WHERE path = ? LIMIT 1", (path,)).fetchone() is not None
 
     def rewrites_to(self, new: str) -> list[tuple[int, str]]:
-        """Return (seq of the `commit.rewritten`, old id) of what says that `new` was made of old commits, in order."""
-        sql = "SELECT seq, old FROM rewrites WHERE new = ? ORDER BY seq, old"
+        """Return (seq of the `commit.rewritten`, old id) of what says that `new` was made of old commits, as `old_commits` does."""
+        sql = "SELECT seq, old FROM rewrites WHERE new = ? ORDER BY rowid"
         return [(row[0], row[1]) for row in self.db.conn.execute(sql, (new,))]
 
     def commits_of_path(self, path: str, limit: int) -> list[int]:

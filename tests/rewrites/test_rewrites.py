@@ -304,6 +304,26 @@ def test_a_forges_rebase_merge(shop):
     assert "2 of 2 commits linked" in shop.ledger("link", "main..origin/main")
 
 
+def test_linking_changes_no_answer(shop):
+    """What a squash is found as, and whose its lines are, is the same before and after the match was written down."""
+    shop.git("checkout", "-q", "-b", "topic")
+    text = ""
+    for number in range(4):
+        text += f"line {number}\n"
+        work(shop, "a.py", text, f"Add {number}")
+    head = shop.head()
+    diverge(shop)
+    squash = shop.git("commit-tree", shop.git("merge-tree", "--write-tree", "main", "topic"), "-p", "main", "-m", "Topic (#1)")
+    asked = ("match", "changed", "ran")
+    before, blamed = shop.trace(squash), shop.blame("a.py", squash)
+    assert before["match"]["recorded_oid"] == head
+    shop.ledger("link", f"main..{squash}")
+    after = shop.trace(squash)
+    assert after["match"].pop("linked_by")
+    assert [after[name] for name in asked] == [before[name] for name in asked]
+    assert shop.blame("a.py", squash) == blamed and len({call for _, _, call in blamed}) == 4
+
+
 # Whole histories
 
 
