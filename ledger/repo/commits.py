@@ -16,11 +16,15 @@ _RAW = ("-c", "-z", "--raw", "--no-abbrev")
 
 
 class PathChange(NamedTuple):
-    """One changed path: git's status letter, the path's bytes, and the blob id after it (None where the path is gone)."""
+    """One changed path: git's status letter, the path's bytes, and the blob id after it (None where the path is gone).
+
+    `before` is the blob id that the only parent has there; None where it has none, of a merge, and where that was not asked.
+    """
 
     status: str
     path: bytes
     blob: str | None
+    before: str | None = None
 
 
 class CommitFacts(NamedTuple):
@@ -154,5 +158,6 @@ def parse_raw(fields: list[bytes]) -> list[PathChange]:
     for at in range(0, len(fields) - 1, 2):
         words = fields[at].decode("ascii", "replace").lstrip(":").split(" ")
         blob, status = words[-2], words[-1]
-        changes.append(PathChange(status[-1:], fields[at + 1], None if set(blob) == {"0"} else blob))
+        before = words[-3] if len(words) == 5 and set(words[-3]) != {"0"} else None
+        changes.append(PathChange(status[-1:], fields[at + 1], None if set(blob) == {"0"} else blob, before))
     return changes

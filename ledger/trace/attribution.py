@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ledger.core.linediff import diff_lines, split_text
@@ -87,6 +87,7 @@ class Attribution:
         self._sources: dict[tuple[str, bytes], list[_Source]] = {}
         self._texts: dict[str, list[bytes] | None] = {}
         self._calls: dict[tuple[str, int], bool] = {}
+        self._items: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
         self._lost: set[tuple[str, bytes]] = set()  # where a record speaks of a blob that is not here
 
     def __enter__(self) -> Attribution:
@@ -102,9 +103,7 @@ class Attribution:
             return Line("unknown", why="unrecorded")
         if match.is_ambiguous:
             return Line("unknown", why="ambiguous")
-        sources = self._sources.get((oid, path))
-        if sources is None:
-            sources = self._sources[oid, path] = self._build(oid, path)
+        sources = self._sources_of(oid, path)
         # What a person's rewriting brought along is a person's to the later record, and still a call's to the earlier one.
         is_only = len(match.recorded) == 1 and not match.origins
         seen: Line | None = None
@@ -119,6 +118,45 @@ class Attribution:
         if seen is None and (oid, path) in self._lost:
             return Line("unknown", why="content-gone")
         return seen or _by_path(sources)
+
+    def ranges(self, oid: str, path: bytes, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, Line]]:
+        """Yield (first, last, who wrote them) of the lines of `spans`, those in a row with one answer together."""
+        current: tuple[int, int, Line] | None = None
+        for first, last in spans:
+            for number in range(first, last + 1):
+                line = self.line(oid, path, number)
+                if current is not None and current[1] + 1 == number and current[2] == line:
+                    current = current[0], number, line
+                    continue
+                if current is not None:
+                    yield current
+                current = number, number, line
+        if current is not None:
+            yield current
+
+    def has_lines(self, oid: str, path: bytes) -> bool:
+        """Say whether some record that counts for the commit lists lines of `path`."""
+        match = self.commits.match(oid)
+        if not match.recorded or match.is_ambiguous:
+            return False
+        return any(source.has_lines for source in self._sources_of(oid, path))
+
+    def own_spans(self, oid: str, path: bytes) -> list[tuple[int, int]] | None:
+        """Return the ranges that the commit's own record lists of `path`, whosever they are; None where there is no such list."""
+        match = self.commits.match(oid)
+        if not match.recorded or match.recorded[0].oid != oid:
+            return None
+        own = next((source for source in self._sources_of(oid, path) if source.has_lines), None)
+        if own is None or own.seq != match.recorded[0].entry.seq or own.log is not match.recorded[0].log:
+            return None
+        end = len(self._lines(own.blob) or ())  # an entry may claim any number
+        return [(span.first, min(span.last, end)) for span in own.ranges]
+
+    def _sources_of(self, oid: str, path: bytes) -> list[_Source]:
+        sources = self._sources.get((oid, path))
+        if sources is None:
+            sources = self._sources[oid, path] = self._build(oid, path)
+        return sources
 
     def _judge(self, source: _Source, span: Range, firm: bool) -> Line:
         if span.by == "unknown":
@@ -142,7 +180,8 @@ class Attribution:
         key, sources = path_key(format_path(path)), list[_Source]()
         match = self.commits.match(oid)
         for recorded in (*match.recorded, *match.origins):
-            sources += [_Source(recorded, item) for item in linked_paths(recorded) if path_key(item.get("path")) == key]
+            item = self._items_of(recorded).get(key)
+            sources += [] if item is None else [_Source(recorded, item)]
         own = match.recorded[0].oid == oid
         origins = {(item.log.name, item.entry.seq) for item in match.origins}
         blob = sources[0].blob if own and sources else self.commits.blob(oid, path)
@@ -154,6 +193,13 @@ class Attribution:
         if len(kept) < len(sources):
             self._lost.add((oid, path))
         return kept
+
+    def _items_of(self, recorded: Recorded) -> dict[str, dict[str, Any]]:
+        """Return what a record says of its paths, by `path_key`."""
+        name = recorded.log.name, recorded.entry.seq
+        if name not in self._items:
+            self._items[name] = {path_key(item.get("path")): item for item in linked_paths(recorded)}
+        return self._items[name]
 
     def _is_equal(self, oid: str, recorded: tuple[Recorded, ...]) -> bool:
         """Say whether one commit was recorded for this one, and both make the same change: then content that moved stayed whole."""

@@ -87,9 +87,10 @@ def same_tree(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
 def same_blobs(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
     """Find recorded commits that left this commit's files, at this commit's paths or (after a filter that moved them) at others.
 
-    The one that left the most of them is the match, the others count beside it. Empty and removed files say nothing.
+    The one that left the most of them is the match, the others count beside it. Empty and removed files, and those
+    of which only the mode changed, say nothing.
     """
-    telling = [change for change in facts.paths if change.blob is not None and change.blob not in EMPTY_BLOBS][:_MAX_PATHS]
+    telling = [change for change in facts.paths if _is_telling(change)][:_MAX_PATHS]
     left: dict[bytes, list[Recorded]] = {}
     moved = 0
     for change in telling:
@@ -137,15 +138,23 @@ def find_origins(repo: GitDir, logs: Logs, facts: CommitFacts, recorded: Recorde
 
 
 def shares_content(recorded: Recorded, facts: CommitFacts) -> bool:
-    """Say whether some of what `recorded` changed is in the commit of `facts`: its change, its tree, or a file as it left it."""
+    """Say whether some of what `recorded` changed is in the commit of `facts`: its change, or a file as it left it.
+
+    Files that are gone, empty, or of which only the mode changed are alike everywhere.
+    """
     body = recorded.entry.body
     if facts.patch_id and body.get("patch_id") == facts.patch_id:
         return True
-    blobs = {path_key(format_path(change.path)): change.blob for change in facts.paths}
+    blobs = {path_key(format_path(change.path)): change.blob for change in facts.paths if _is_telling(change)}
     return any(
         path_key(path.get("path")) in blobs and path.get("blob") == blobs[path_key(path.get("path"))]
         for path in linked_paths(recorded)
     )
+
+
+def _is_telling(change: PathChange) -> bool:
+    """Say whether a path's blob says something of the commit that left it."""
+    return change.blob is not None and change.blob not in EMPTY_BLOBS and change.blob != change.before
 
 
 def drop_rewritten(logs: Logs, found: list[Recorded]) -> list[Recorded]:

@@ -58,6 +58,12 @@ class Commits:
             else:
                 self._matches[oid] = _NOWHERE
 
+    def take(self, facts: CommitFacts, match: Match) -> None:
+        """Take a commit whose facts were read and that was looked for already."""
+        self._matches[facts.oid] = match
+        self._patch_ids[facts.oid] = facts.patch_id
+        self._blobs |= {(facts.oid, change.path): change.blob for change in facts.paths}
+
     def match(self, oid: str) -> Match:
         """Return where the commit is in the logs."""
         if oid not in self._matches:
