@@ -24,15 +24,15 @@ def story(sandbox: Any) -> Story:
     return story
 
 
-def trace(story: Story, revision: str = "HEAD") -> tuple[Trace, dict[str, Changed], dict[int, str]]:
-    """Return the trace of a revision, its changed paths by name, and the call that `ledger blame` names of each line of a.py."""
+def trace(story: Story, revision: str = "HEAD", path: str = "a.py") -> tuple[Trace, dict[str, Changed], dict[int, str]]:
+    """Return the trace of a revision, its changed paths by name, and the call that `ledger blame` names of each line of `path`."""
     repo = find_repository(str(story.repo))
     clone = find_clone(str(story.sandbox.state), repo.common_dir).clone
     oid = resolve_commit(repo, revision)
     assert clone is not None and oid is not None
     with Logs(str(story.sandbox.state), clone) as logs:
         found = build_trace(repo, logs, oid)
-        blamed = build_blame(repo, logs, oid, b"a.py")["lines"]
+        blamed = build_blame(repo, logs, oid, path.encode())["lines"]
     calls = {
         number: item["call"]
         for item in blamed
@@ -138,3 +138,32 @@ def test_lines_of_a_merge_are_those_of_its_record(story):
     story.write()
     _, paths, calls = trace(story)
     assert listed(paths["a.py"]) == calls == {3: f"{story.log.name}/{call.request}"}, "a range ends where the file does"
+
+
+@pytest.mark.parametrize("how", ["deleted", "empty", "mode"])
+def test_what_is_alike_everywhere_bears_no_copied_line_out(story, how):
+    """A person copies an agent's trailer: that both delete a file, leave one empty or set a bit is no content of the agent's."""
+    story.sandbox.commit(story.repo, "some files", {"gone": "x\n", "run": "run\n"})
+    call = story.call("Write", {"file_path": "a.py"})
+    git(story, "checkout", "-q", "-b", "agents")
+    alike(story, how)
+    made = story.commit("agent's", {"a.py": "agent\n"}, links={"a.py": call})
+    message = git(story, "log", "-1", "--format=%B", made)
+    git(story, "checkout", "-q", "-b", "mine", "main")
+    alike(story, how)
+    story.sandbox.commit(story.repo, message, {"b.py": "mine\n"})
+    story.write()
+    found, _, _ = trace(story, path="b.py")
+    assert (found["match"]["rung"], found["match"]["confidence"]) == ("trailer", "weak")
+
+
+def alike(story: Story, how: str) -> None:
+    """Do what any two commits may do alike."""
+    if how == "deleted":
+        git(story, "rm", "-q", "gone")
+    elif how == "empty":
+        (story.repo / "empty").touch()
+        git(story, "add", "empty")
+    else:
+        (story.repo / "run").chmod(0o755)
+        git(story, "add", "run")
