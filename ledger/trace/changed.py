@@ -85,8 +85,8 @@ class _Links:
         link = said if isinstance(said, str) and said in _LINKS else "none"
         if path.get("blob") != change.blob and link == "exact":
             link = "partial"  # the call left something else than what is in this commit
-        if self.match.is_ambiguous and link in ("exact", "partial"):
-            link = "inferred"  # which of the candidates it is, is not known
+        if self.match.confidence in ("ambiguous", "weak") and link in ("exact", "partial"):
+            link = "inferred"  # that this commit is that one is itself a guess
         return link
 
 

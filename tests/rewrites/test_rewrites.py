@@ -14,7 +14,7 @@ from workshop import Workshop
 
 
 def rung(shop, ladder, hooks="exact"):
-    """Return what `shop.rung()` should be: `ladder` where nobody saw the commit made."""
+    """Return what a rung, or a link that rests on it, should be: `ladder` where nobody saw the commit made."""
     return ladder if shop.mode == "ladder" else hooks
 
 
@@ -57,7 +57,7 @@ def test_amend_with_more(shop):
     shop.git("add", "-A")
     shop.git("commit", "-q", "--amend", "--no-edit")
     assert shop.rung() == rung(shop, "blobs")
-    assert shop.links() == {"a.py": "exact", "b.py": "none"} and shop.calls() == {"a.py": [call], "b.py": []}
+    assert shop.links() == {"a.py": rung(shop, "inferred"), "b.py": "none"} and shop.calls() == {"a.py": [call], "b.py": []}
 
 
 def test_amend_by_the_agent(shop):
@@ -121,7 +121,7 @@ def test_autosquash(shop):
     shop.rebase("-i", "--autosquash", shop.root, todo="")
     assert shop.git("log", "--format=%s", f"{shop.root}..HEAD").split("\n") == ["Add b", "Add a"]
     assert shop.rung("HEAD~1") == rung(shop, "blobs")
-    assert mend in shop.calls("HEAD~1")["a.py"] and shop.links("HEAD~1") == {"a.py": "exact"}
+    assert mend in shop.calls("HEAD~1")["a.py"] and shop.links("HEAD~1") == {"a.py": rung(shop, "inferred")}
     assert first != mend
 
 
@@ -350,7 +350,7 @@ def test_a_filter_that_drops_a_file(shop):
     shop.git("filter-branch", "-f", "--index-filter", drop, "HEAD", FILTER_BRANCH_SQUELCH_WARNING="1")
     found = shop.trace()["match"]
     assert found["rung"] == rung(shop, "blobs", "trailer") and found["recorded_oid"] == old
-    assert shop.calls() == {"a.py": [call]} and shop.links() == {"a.py": "exact"}
+    assert shop.calls() == {"a.py": [call]} and shop.links() == {"a.py": rung(shop, "inferred")}
 
 
 # Plumbing

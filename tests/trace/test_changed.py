@@ -167,3 +167,26 @@ def alike(story: Story, how: str) -> None:
     else:
         (story.repo / "run").chmod(0o755)
         git(story, "add", "run")
+
+
+@pytest.mark.parametrize("how", ["trailer", "tree", "blobs"])
+def test_a_weak_match_links_no_better_than_inferred(story, how):
+    """A person copies a message, or arrives at the same tree or file: blame calls each line inferred, and so is the path."""
+    git(story, "checkout", "-q", "-b", "agents")
+    made, call = writes(story, "base\nline\n", (1, 2))
+    copied = f"copied\n\nLedger-Entry: {story.log.head()}"
+    if how == "trailer":
+        made = story.commit(copied, {"c.py": "c\n"}, links={"c.py": call})
+    git(story, "checkout", "-q", "--orphan", "anew", made)
+    if how == "trailer":
+        git(story, "rm", "-q", "-f", "c.py")
+    elif how == "blobs":
+        (story.repo / "more").write_text("more\n")
+    git(story, "add", "-A")
+    git(story, "commit", "-q", "-m", copied if how == "trailer" else "anew")
+    story.write()
+    found, paths, calls = trace(story)
+    assert (found["match"]["rung"], found["match"]["confidence"]) == (how, "weak")
+    if how != "trailer":  # that line leads to a commit of other paths
+        assert paths["a.py"]["link"] == "inferred" and listed(paths["a.py"]) == calls != {}
+    assert not any(path["link"] in ("exact", "partial") for path in paths.values())

@@ -259,7 +259,7 @@ def test_an_equal_tree_is_found_but_an_empty_commit_is_not_its_parent(sandbox):
     assert trace(story)["match"]["rung"] == "none"
     found = trace(story, "HEAD~1")
     assert found["match"] == {"rung": "tree", "recorded_oid": last, "confidence": "weak"}
-    assert {path["path"]: path["link"] for path in found["changed"]} == {"README": "none", "one.py": "none", "two.py": "exact"}
+    assert {path["path"]: path["link"] for path in found["changed"]} == {"README": "none", "one.py": "none", "two.py": "inferred"}
 
 
 def test_a_squash_by_hand_is_the_change_of_its_range(sandbox):
