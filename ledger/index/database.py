@@ -20,7 +20,7 @@ from ledger.core.entry import hash_record
 from ledger.index.rows import Row, build_rows
 from ledger.store.reader import JournalReader
 
-VERSION = 6
+VERSION = 7
 _BATCH = 5_000
 
 _INTEGERS = frozenset({"seq", "cause", "call_seq", "count", "version"})
@@ -52,6 +52,7 @@ _INDEXES = [
     ("commits", ["tree"]),
     ("commits", ["patch_id"]),
     ("commit_calls", ["call_seq"]),
+    ("lines", ["call_seq"]),
     ("paths", ["blob"]),
     ("rewrites", ["new"]),
     ("rewrites", ["old"]),

@@ -73,12 +73,14 @@ class LogIndex:
         return found
 
     def commits_of_session(self, session: str) -> list[int]:
-        """Return the seqs of the `commit.recorded` entries made in `session`, or with paths that its calls left, in order."""
+        """Return the seqs of the `commit.recorded` entries made in `session`, or with paths or lines of its calls, in order."""
         sql = """
             SELECT seq FROM entries WHERE session = :session AND kind = 'commit.recorded'
             AND EXISTS (SELECT 1 FROM commits WHERE commits.seq = entries.seq)
             UNION SELECT link.seq FROM entries AS made JOIN commit_calls AS link ON link.call_seq = made.seq
-            WHERE made.session = :session AND made.kind = 'tool.finished' ORDER BY 1"""
+            WHERE made.session = :session AND made.kind = 'tool.finished'
+            UNION SELECT lines.seq FROM entries AS made JOIN lines ON lines.call_seq = made.seq
+            WHERE made.session = :session AND made.kind = 'tool.requested' ORDER BY 1"""
         return list(self._seqs(sql, {"session": session}))
 
     def newest(self, session: str, kind: str, before: int) -> Iterator[int]:

@@ -17,6 +17,9 @@ _KEPT = """
     WHERE NOT EXISTS (SELECT 1 FROM rewrites JOIN commits AS later ON later.oid = rewrites.new WHERE rewrites.old = made.oid)
     AND entry.at >= :since AND substr(entry.at, 1, :length) <= :until"""
 
+# The calls of a commit: results that left its paths, and requests that wrote its lines.
+_CALLS = "SELECT seq, call_seq FROM commit_calls UNION SELECT seq, call_seq FROM lines WHERE call_seq >= 0"
+
 
 class Span(NamedTuple):
     """Times as in an entry, or prefixes of one; None does not restrict."""
@@ -42,7 +45,7 @@ class Done(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """One commit, the session that it was made in, and those whose calls left its paths."""
+    """One commit, the session that it was made in, and those whose calls left its paths or wrote its lines."""
 
     oid: str
     day: str
@@ -78,7 +81,7 @@ def list_commits(index: LogIndex, span: Span) -> Iterator[Committed]:
         SELECT kept.oid, min(substr(kept.at, 1, 10)), max(kept.session), json_group_array(DISTINCT call.session),
             max(EXISTS (SELECT 1 FROM lines WHERE lines.seq = kept.seq))
         FROM ({_KEPT}) AS kept
-        LEFT JOIN commit_calls AS link ON link.seq = kept.seq LEFT JOIN entries AS call ON call.seq = link.call_seq
+        LEFT JOIN ({_CALLS}) AS link ON link.seq = kept.seq LEFT JOIN entries AS call ON call.seq = link.call_seq
         GROUP BY kept.oid ORDER BY min(kept.seq)"""
     for oid, day, session, linked, has_lines in index.db.conn.execute(sql, span.values()):
         yield Committed(oid, day, session, tuple(name for name in json.loads(linked) if name is not None), bool(has_lines))

@@ -28,7 +28,8 @@ from ledger.trace.match import Match, describe_match, match_commit
 from ledger.trace.matching import Commits
 from ledger.trace.model import Commit, Trace
 from ledger.trace.people import describe_commit
-from ledger.trace.window import Window, find_windows
+from ledger.trace.recorded import Recorded
+from ledger.trace.window import Window, find_windows, line_calls
 
 
 def resolve_commit(repo: GitDir, revision: str) -> str | None:
@@ -50,7 +51,13 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
     if facts is None:
         raise RepoError(f"the commit {oid} cannot be read", remedy="fetch it, or run `git fsck`")
     match = match_commit(repo, logs, facts)
-    borne_out = [item for item in match.origins if shares_content(item, facts)]
+    of_changes = Unknown()
+    commits = Commits(repo, logs)
+    commits.take(facts, match)
+    with Attribution(commits) as attribution:
+        changed = build_changed(repo, facts, attribution, of_changes)
+    named = {part["call"] for path in changed for part in path["lines"]}
+    borne_out = [item for item in match.origins if shares_content(item, facts) or _wrote(item) & named]
     windows = find_windows((*match.recorded, *borne_out))
     unknown, contradictions = Unknown(), Unknown()
     for sentence in (*logs.missing, *match.notes):
@@ -58,10 +65,6 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
     if borne_out:
         names = ", ".join(item.oid[:12] for item in borne_out[:5])
         unknown.say(f"Content of it was recorded before, in {names}: that it was taken from there is inferred from what is equal.")
-    commits = Commits(repo, logs)
-    commits.take(facts, match)
-    with Attribution(commits) as attribution:
-        changed = build_changed(repo, facts, attribution, unknown)
     trace: Trace = {
         "commit": _build_commit(repo, facts),
         "match": describe_match(match),
@@ -76,6 +79,8 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
         "unknown": unknown,
         "contradictions": contradictions,
     }
+    for sentence in of_changes:
+        unknown.say(sentence)
     if match.recorded:
         _say_what_is_missing(trace, match, windows, unknown)
     for log in {item.log.name: item.log for item in match.recorded}.values():
@@ -83,6 +88,11 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
             unknown.say(doubt)
     trace["contradictions"], trace["unknown"] = list(contradictions), list(unknown)
     return trace
+
+
+def _wrote(recorded: Recorded) -> set[str]:
+    """Return the names of the calls to which a record gives lines."""
+    return {recorded.log.ref(seq) for seq in line_calls(recorded)}
 
 
 # The commit itself
