@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ledger.core.linediff import diff_lines, split_text
-from ledger.core.text import format_path
-from ledger.index.rows import path_key
+from ledger.core.text import format_path, parse_path
+from ledger.errors import FormatError
+from ledger.index.rows import parse_key, path_key
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.commits import is_oid
-from ledger.repo.manycommits import Added
+from ledger.repo.manycommits import Added, read_added
 from ledger.trace.logs import Log
 from ledger.trace.matching import Commits
 from ledger.trace.recorded import Recorded, linked_paths
@@ -99,7 +100,7 @@ class Attribution:
     def line(self, oid: str, path: bytes, number: int) -> Line:
         """Say who wrote the line `number` of `path`, as the commit `oid` left it and had a part in it."""
         match = self.commits.match(oid)
-        if not match.recorded:
+        if not match.recorded and not match.origins:
             return Line("unknown", why="unrecorded")
         if match.is_ambiguous:
             return Line("unknown", why="ambiguous")
@@ -117,7 +118,7 @@ class Attribution:
             seen = seen if seen is not None and seen.by != "unknown" else found
         if seen is None and (oid, path) in self._lost:
             return Line("unknown", why="content-gone")
-        return seen or _by_path(sources)
+        return seen or (_by_path(sources) if match.recorded else Line("unknown", why="unrecorded"))
 
     def ranges(self, oid: str, path: bytes, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, Line]]:
         """Yield (first, last, who wrote them) of the lines of `spans`, those in a row with one answer together."""
@@ -137,20 +138,42 @@ class Attribution:
     def has_lines(self, oid: str, path: bytes) -> bool:
         """Say whether some record that counts for the commit lists lines of `path`."""
         match = self.commits.match(oid)
-        if not match.recorded or match.is_ambiguous:
+        if match.is_ambiguous or not (match.recorded or match.origins):
             return False
         return any(source.has_lines for source in self._sources_of(oid, path))
 
     def own_spans(self, oid: str, path: bytes) -> list[tuple[int, int]] | None:
-        """Return the ranges that the commit's own record lists of `path`, whosever they are; None where there is no such list."""
+        """Return the ranges that the commit's own record lists of `path`, whosever they are; None where there is no such list.
+
+        Of a commit at a shallow border, those of the commit that it was, where that left the same blob.
+        """
         match = self.commits.match(oid)
-        if not match.recorded or match.recorded[0].oid != oid:
+        if not match.recorded or match.is_ambiguous:
             return None
+        closest = match.recorded[0]
         own = next((source for source in self._sources_of(oid, path) if source.has_lines), None)
-        if own is None or own.seq != match.recorded[0].entry.seq or own.log is not match.recorded[0].log:
+        if own is None or (own.log, own.seq) != (closest.log, closest.entry.seq):
+            return None
+        is_same = match.rung == "rewrite-map" and self.commits.is_border(oid) and own.blob == self.commits.blob(oid, path)
+        if closest.oid != oid and not is_same:
             return None
         end = len(self._lines(own.blob) or ())  # an entry may claim any number
         return [(span.first, min(span.last, end)) for span in own.ranges]
+
+    def added(self, oids: Sequence[str]) -> dict[str, list[Added]]:
+        """Return the lines that each commit added, as git says; of one at a shallow border as its record lists them."""
+        borders = [oid for oid in oids if self.commits.is_border(oid)]
+        found = read_added(self.commits.repo, [oid for oid in oids if oid not in borders])
+        found |= {oid: list(self._added_by_record(oid)) for oid in borders}
+        return {oid: found[oid] for oid in oids}
+
+    def _added_by_record(self, oid: str) -> Iterator[Added]:
+        for key in [] if not (match := self.commits.match(oid)).recorded else self._items_of(match.recorded[0]):
+            try:
+                path = parse_path(parse_key(key))
+            except FormatError:
+                continue
+            yield from (Added(path, first, last) for first, last in self.own_spans(oid, path) or ())
 
     def _sources_of(self, oid: str, path: bytes) -> list[_Source]:
         sources = self._sources.get((oid, path))
@@ -182,7 +205,7 @@ class Attribution:
         for recorded in (*match.recorded, *match.origins):
             item = self._items_of(recorded).get(key)
             sources += [] if item is None else [_Source(recorded, item)]
-        own = match.recorded[0].oid == oid
+        own = bool(match.recorded) and match.recorded[0].oid == oid
         origins = {(item.log.name, item.entry.seq) for item in match.origins}
         blob = sources[0].blob if own and sources else self.commits.blob(oid, path)
         for source in sources:
@@ -238,7 +261,8 @@ def _partners(old: Sequence[bytes], new: Sequence[bytes]) -> list[int | None]:
 def count_added(attribution: Attribution, oid: str, added: Iterable[Added]) -> dict[bytes, Counter[Line]]:
     """Return whose the lines are that the commit `oid` added, by path."""
     found: dict[bytes, Counter[Line]] = {}
-    recorded = bool(attribution.commits.match(oid).recorded)
+    match = attribution.commits.match(oid)
+    recorded = bool(match.recorded or match.origins)
     for span in added:
         counts = found.setdefault(span.path, Counter())
         if not recorded:

@@ -24,7 +24,7 @@ from ledger.trace.attribution import Attribution
 from ledger.trace.changed import build_changed
 from ledger.trace.likeness import shares_content
 from ledger.trace.logs import Logs
-from ledger.trace.match import Match, describe_match, match_commit
+from ledger.trace.match import Match, describe_match
 from ledger.trace.matching import Commits
 from ledger.trace.model import Commit, Trace
 from ledger.trace.people import describe_commit
@@ -50,12 +50,11 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
     facts = read_commit(repo, oid)
     if facts is None:
         raise RepoError(f"the commit {oid} cannot be read", remedy="fetch it, or run `git fsck`")
-    match = match_commit(repo, logs, facts)
-    of_changes = Unknown()
     commits = Commits(repo, logs)
-    commits.take(facts, match)
+    match = commits.find(facts)
+    of_changes = Unknown()
     with Attribution(commits) as attribution:
-        changed = build_changed(repo, facts, attribution, of_changes)
+        changed = build_changed(attribution, facts, of_changes)
     named = {part["call"] for path in changed for part in path["lines"]}
     borne_out = [item for item in match.origins if shares_content(item, facts) or _wrote(item) & named]
     windows = find_windows((*match.recorded, *borne_out))

@@ -16,7 +16,7 @@ from ledger.index.rows import path_key
 from ledger.repo.commits import CommitFacts, PathChange
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
-from ledger.repo.manycommits import Added, read_added
+from ledger.repo.manycommits import Added
 from ledger.trace.answers import Unknown
 from ledger.trace.attribution import Attribution
 from ledger.trace.logs import Log
@@ -27,19 +27,22 @@ from ledger.trace.recorded import Recorded, linked_paths
 _LINKS = ("none", "inferred", "partial", "exact")
 
 
-def build_changed(repo: GitDir, facts: CommitFacts, attribution: Attribution, unknown: Unknown) -> list[Changed]:
+def build_changed(attribution: Attribution, facts: CommitFacts, unknown: Unknown) -> list[Changed]:
     """Return the commit's paths as git has them, each with what its records say of it.
 
-    In a shallow clone git takes a commit at the border for one that adds every file; then the record's own list is shown.
+    In a shallow clone git takes a commit at the border for one that adds every file; then the record's own list is shown, if any.
     """
-    match = attribution.commits.match(facts.oid)
-    paths = list(facts.paths)
-    counts = _count_lines(repo, facts)
-    if _is_border(repo, facts):
-        unknown.say("The history is shallow here and ends at this commit, so what it changed is as its record says.")
-        paths = [_recorded_change(path) for item in match.recorded[:1] for path in linked_paths(item)]
-        counts = {}
-    links, lines = _Links(match), _Lines(repo, attribution, facts.oid)
+    commits = attribution.commits
+    match = commits.match(facts.oid)
+    paths, counts = list(facts.paths), _count_lines(commits.repo, facts)
+    if commits.is_border(facts.oid):
+        paths, counts = [], {}
+        if match.rung in ("exact", "rewrite-map"):
+            paths = [_recorded_change(path) for item in match.recorded[:1] for path in linked_paths(item)]
+            unknown.say("The history is shallow here and ends at this commit, so what it changed is as its record says.")
+        else:
+            unknown.say("What this commit changed is not shown: git has no parent of it here to compare it with.")
+    links, lines = _Links(match), _Lines(attribution, facts.oid)
     changed: list[Changed] = []
     for change in paths:
         added, deleted = counts.get(change.path, (None, None))
@@ -109,8 +112,7 @@ def _is_equal(path: dict[str, Any], change: PathChange) -> bool:
 class _Lines:
     """The lines of one commit that calls wrote. What git added is asked once, and only where the commit's own record lists none."""
 
-    def __init__(self, repo: GitDir, attribution: Attribution, oid: str) -> None:
-        self.repo = repo
+    def __init__(self, attribution: Attribution, oid: str) -> None:
         self.attribution = attribution
         self.oid = oid
         self._added: list[Added] | None = None
@@ -127,7 +129,7 @@ class _Lines:
 
     def _spans(self, path: bytes) -> list[tuple[int, int]]:
         if self._added is None:
-            self._added = read_added(self.repo, [self.oid]).get(self.oid, [])
+            self._added = self.attribution.added([self.oid]).get(self.oid, [])
         return [(part.first, part.last) for part in self._added if part.path == path]
 
 
@@ -157,11 +159,3 @@ def _count_lines(repo: GitDir, facts: CommitFacts) -> dict[bytes, tuple[int | No
         if tab:
             counts[path] = (int(added) if added.isdigit() else None, int(deleted) if deleted.isdigit() else None)
     return counts
-
-
-def _is_border(repo: GitDir, facts: CommitFacts) -> bool:
-    """Say whether git was told to forget this commit's parents (`$GIT_DIR/shallow`)."""
-    if not facts.parents:
-        return False
-    said = run_git(["rev-list", "--max-count=1", "--parents", facts.oid], cwd=repo.git_dir, check=False)
-    return len(said.split()) == 1

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from story import Call, Story
 
+from ledger.export.agent_trace import export_commits
 from ledger.repo.gitdir import find_repository
 from ledger.store.state import find_clone
 from ledger.trace.blame import build_blame
 from ledger.trace.build import build_trace, resolve_commit
+from ledger.trace.linking import find_links
 from ledger.trace.logs import Logs
 from ledger.trace.model import Changed, Trace
+from ledger.trace.range import build_range_trace
 
 
 @pytest.fixture
@@ -190,3 +193,72 @@ def test_a_weak_match_links_no_better_than_inferred(story, how):
     if how != "trailer":  # that line leads to a commit of other paths
         assert paths["a.py"]["link"] == "inferred" and listed(paths["a.py"]) == calls != {}
     assert not any(path["link"] in ("exact", "partial") for path in paths.values())
+
+
+def at_the_border(story: Story, revision: str = "main") -> None:
+    """Go on in a repository whose history ends at `revision`."""
+    git(story, "checkout", "-q", revision)
+    (story.repo / ".git/shallow").write_text(git(story, "rev-parse", "HEAD") + "\n")
+
+
+def test_a_commit_at_a_shallow_border_is_no_other_commit(story):
+    """Git takes it for one that adds every file: an unrecorded one has them as agents left them, and changed none of that."""
+    writes(story, "one\n", (1, 1))
+    git(story, "commit", "-q", "--amend", "-m", "by nobody's record")  # its file is one that a record, not before it, left
+    story.sandbox.commit(story.repo, "unrecorded", {"b.py": "mine\n"})
+    at_the_border(story)
+    story.write()
+    found, paths, _ = trace(story)
+    assert (found["match"]["rung"], paths) == ("none", {})
+    assert (found["asked"], found["ran"]) == ([], [])
+    assert any("shallow" in sentence for sentence in found["unknown"])
+
+
+def test_at_a_shallow_border_the_record_says_what_a_recorded_commit_added(story):
+    """Trace, range and export list the record's paths and lines; what else lies in the tree was not added there."""
+    story.sandbox.commit(story.repo, "before", {"a.py": "old\n", "other.py": "old\n"})
+    oid, call = writes(story, "old\nnew\n", (2, 2))
+    at_the_border(story)
+    story.write()
+    found, paths, _ = trace(story)
+    name = f"{story.log.name}/{call.request}"
+    assert found["match"]["rung"] == "exact"
+    assert {path: listed(changed) for path, changed in paths.items()} == {"a.py": {2: name}}
+    repo = find_repository(str(story.repo))
+    clone = find_clone(str(story.sandbox.state), repo.common_dir).clone
+    with Logs(str(story.sandbox.state), clone) as logs:
+        (record,) = export_commits(repo, logs, [oid])
+        range_ = build_range_trace(repo, logs, oid)
+    assert [(item["path"], item["range"]) for item in record["metadata"]["git-ledger"]["lines"]] == [("a.py", [2, 2])]
+    assert range_["lines"] == {"agent": 1, "human": 0, "unknown": 0}
+    assert any("shallow" in sentence for sentence in range_["unknown"])
+
+
+# What was made once more
+
+
+@pytest.mark.parametrize("how", ["change", "message"])
+def test_a_commit_has_not_become_one_that_descends_from_it(story, how):
+    """A change that was taken back and made once more is another commit, and so is one whose message was copied."""
+    call = story.call("Write", {"file_path": "a.py"})
+    lines = {"a.py": [(1, 1, call, "exact")]}
+    old = story.commit("agent's", {"a.py": "one\n"}, links={"a.py": call}, lines=lines)
+    story.sandbox.commit(story.repo, "taken back", {"a.py": "nothing\n"})
+    git(story, "rm", "-q", "a.py")
+    git(story, "commit", "-q", "-m", "gone")
+    message = git(story, "log", "-1", "--format=%B", old) if how == "message" else "retyped"
+    story.sandbox.commit(story.repo, message, {"a.py": "one\n"} if how == "change" else {"a.py": "mine\n"})
+    story.write()
+    found, paths, calls = trace(story)
+    assert (found["match"]["rung"], found["match"]["recorded_oid"]) == ("none", None)
+    name = f"{story.log.name}/{call.request}"
+    if how == "change":
+        assert paths["a.py"]["link"] == "inferred" and listed(paths["a.py"]) == calls == {1: name}
+        assert any("inferred from what is equal" in sentence for sentence in found["unknown"])
+    else:
+        assert paths["a.py"]["link"] == "none" and listed(paths["a.py"]) == calls == {}
+        assert any("descends from" in sentence for sentence in found["unknown"])
+    repo = find_repository(str(story.repo))
+    clone = find_clone(str(story.sandbox.state), repo.common_dir).clone
+    with Logs(str(story.sandbox.state), clone) as logs:
+        assert not any(item.is_linkable for item in find_links(repo, logs, [git(story, "rev-parse", "HEAD")]))
