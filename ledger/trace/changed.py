@@ -47,15 +47,16 @@ def build_changed(attribution: Attribution, facts: CommitFacts, unknown: Unknown
     for change in paths:
         added, deleted = counts.get(change.path, (None, None))
         link, calls = links.of(change)
+        wrote = list(lines.of(change))
         changed.append(
             {
                 "path": format_path(change.path),
                 "status": change.status,
                 "added": added,
                 "deleted": deleted,
-                "link": link,
+                "link": "inferred" if link == "none" and wrote else link,
                 "calls": calls,
-                "lines": list(lines.of(change)),
+                "lines": wrote,
             }
         )
     return changed

@@ -134,11 +134,11 @@ def find_origins(compare: Comparer, logs: Logs, facts: CommitFacts, recorded: Re
         touched = _of_paths(logs, facts)
         before = {old for oid in reverted for old in compare.ancestors(f"{oid}^", [item.oid for item in touched])}
         found += [item for item in touched if item.oid in before]
-    for search in (same_patch, same_blobs):
-        if not found:
-            likeness = search(compare, logs, facts)
-            found = [item for item in (*likeness.candidates, *likeness.others) if item.oid != facts.oid]
-    found = found or made_before(compare, logs, facts)
+    if not found:  # whenever it was made: this commit is known, and is none of them
+        found = [item for item in _narrow(logs, _equal_changes(logs, facts), facts) if item.oid != facts.oid]
+    if not found:
+        likeness = same_blobs(compare, logs, facts)
+        found = [item for item in (*likeness.candidates, *likeness.others) if item.oid != facts.oid]
     return [item for item in distinct([*found, *_predecessors(logs, found)]) if item.oid != facts.oid]
 
 
