@@ -10,11 +10,14 @@ from ledger.index.search import LogIndex
 
 _KINDS = ("session.started", "prompt.submitted", "tool.requested", "tool.finished", "approval.decided", "network.decided")
 
-# A commit that became another recorded one (amended, rebased) is counted as that.
+# A commit that became another recorded one (amended, rebased) is counted as that, and one that another log counts is left to it.
 _KEPT = """
     SELECT made.seq AS seq, made.oid AS oid, entry.at AS at, entry.session AS session
     FROM commits AS made JOIN entries AS entry ON entry.seq = made.seq
-    WHERE NOT EXISTS (SELECT 1 FROM rewrites JOIN commits AS later ON later.oid = rewrites.new WHERE rewrites.old = made.oid)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM rewrites JOIN commits AS later ON later.oid = rewrites.new
+        WHERE rewrites.old = made.oid AND rewrites.new <> made.oid AND rewrites.replaces)
+    AND made.oid NOT IN (SELECT value FROM json_each(:elsewhere))
     AND entry.at >= :since AND substr(entry.at, 1, :length) <= :until"""
 
 # The calls of a commit: results that left its paths, and requests that wrote its lines.
@@ -22,14 +25,20 @@ _CALLS = "SELECT seq, call_seq FROM commit_calls UNION SELECT seq, call_seq FROM
 
 
 class Span(NamedTuple):
-    """Times as in an entry, or prefixes of one; None does not restrict."""
+    """Times as in an entry, or prefixes of one; None does not restrict. Another log counts the commits in `elsewhere`."""
 
     since: str | None = None
     until: str | None = None
+    elsewhere: frozenset[str] = frozenset()
 
     def values(self) -> dict[str, object]:
         """Return what the queries below want."""
-        return {"since": self.since or "", "until": self.until or "9999", "length": len(self.until or "9999")}
+        return {
+            "since": self.since or "",
+            "until": self.until or "9999",
+            "length": len(self.until or "9999"),
+            "elsewhere": json.dumps(sorted(self.elsewhere)),
+        }
 
 
 class Done(NamedTuple):
@@ -101,3 +110,13 @@ def count_path_commits(index: LogIndex, span: Span) -> Iterator[tuple[str, int]]
     sql = f"""
         SELECT paths.path, count(DISTINCT kept.oid) FROM ({_KEPT}) AS kept JOIN paths ON paths.seq = kept.seq GROUP BY 1"""
     yield from index.db.conn.execute(sql, span.values())
+
+
+def count_left(index: LogIndex, span: Span) -> int:
+    """Return of how many paths no record tells the lines, which their commits' first entries left for want of time or room."""
+    sql = f"""
+        SELECT sum(more) FROM (
+            SELECT max(sum(lines_left.count), 0) AS more FROM ({_KEPT}) AS kept JOIN lines_left ON lines_left.seq = kept.seq
+            GROUP BY kept.seq)"""
+    (count,) = index.db.conn.execute(sql, span.values()).fetchone()
+    return int(count or 0)
