@@ -12,6 +12,9 @@ import sys
 import pytest
 from workshop import Workshop
 
+from ledger.core.ed25519 import public_key_of
+from ledger.core.signers import format_signer
+
 
 def rung(shop, ladder, hooks="exact"):
     """Return what a rung, or a link that rests on it, should be: `ladder` where nobody saw the commit made."""
@@ -427,3 +430,24 @@ def test_linking_refuses_what_is_no_range_and_can_only_say(sandbox):
     shop.ledger("link", f"{shop.root}..{copy}")
     (entry,) = shop.entries("commit.rewritten")
     assert entry["body"]["rewrites"] == [{"old": old, "new": copy, "rung": "patch-id"}]
+
+
+def test_linking_warns_where_its_words_count_for_nobody(sandbox):
+    """Keys are listed, and not this log's: whoever verifies does not read it, until its key is enrolled and that is committed."""
+    shop = Workshop(sandbox, "ladder")
+    old, _ = work(shop)
+    copies = [shop.git("commit-tree", f"{old}^{{tree}}", "-p", shop.root, "-m", f"copy {number}") for number in range(3)]
+    link = (sys.executable, "-I", "-m", "ledger", "--state", sandbox.state, "link")
+
+    def warned(copy: str) -> bool:
+        done = sandbox.run(*link, f"{shop.root}..{copy}", cwd=shop.path)
+        assert done.returncode == 0 and "1 of 1 commits linked" in done.stdout, done.stderr
+        return "ledger keys enroll" in done.stderr
+
+    assert not warned(copies[0]), "nobody lists keys"
+    shop.write(".ledger/allowed_signers", format_signer("ledger-another", public_key_of(bytes(32))) + "\n")
+    shop.commits("list another's key")
+    assert warned(copies[1])
+    shop.ledger("keys", "enroll")
+    shop.commits("enroll")
+    assert not warned(copies[2])
