@@ -21,6 +21,7 @@ from ledger.index.rows import parse_key, path_key
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.commits import is_oid
 from ledger.repo.manycommits import Added, read_added
+from ledger.trace.likeness import EMPTY_BLOBS
 from ledger.trace.logs import Log
 from ledger.trace.matching import Commits
 from ledger.trace.recorded import Recorded, linked_paths
@@ -208,9 +209,13 @@ class Attribution:
         own = bool(match.recorded) and match.recorded[0].oid == oid
         origins = {(item.log.name, item.entry.seq) for item in match.origins}
         blob = sources[0].blob if own and sources else self.commits.blob(oid, path)
+        moved = not sources and not own
+        if moved:
+            sources = [_Source(recorded, item) for recorded in match.recorded for item in self._moved(recorded, blob)]
         for source in sources:
             self._fit(source, blob, equal=not own and self._is_equal(oid, match.recorded))
-            if (source.log.name, source.seq) in origins and source.same:  # that it was taken from there is inferred
+            taken = (source.log.name, source.seq) in origins or moved
+            if taken and source.same:  # that it was taken from there is inferred
                 source.same, source.partner = False, source.partner or list(range(len(self._lines(blob) or ())))
         kept = [source for source in sources if source.same or source.partner is not None]
         if len(kept) < len(sources):
@@ -223,6 +228,12 @@ class Attribution:
         if name not in self._items:
             self._items[name] = {path_key(item.get("path")): item for item in linked_paths(recorded)}
         return self._items[name]
+
+    def _moved(self, recorded: Recorded, blob: str | None) -> list[dict[str, Any]]:
+        """Return the paths at which a record left a blob: a filter may have moved the files of a whole history."""
+        if blob is None or blob in EMPTY_BLOBS:
+            return []
+        return [item for item in self._items_of(recorded).values() if item.get("blob") == blob]
 
     def _is_equal(self, oid: str, recorded: tuple[Recorded, ...]) -> bool:
         """Say whether one commit was recorded for this one, and both make the same change: then content that moved stayed whole."""

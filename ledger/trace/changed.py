@@ -19,6 +19,7 @@ from ledger.repo.gitdir import GitDir
 from ledger.repo.manycommits import Added
 from ledger.trace.answers import Unknown
 from ledger.trace.attribution import Attribution
+from ledger.trace.likeness import EMPTY_BLOBS
 from ledger.trace.logs import Log
 from ledger.trace.match import Match
 from ledger.trace.model import Changed, LinkedLines
@@ -75,6 +76,10 @@ class _Links:
         key = path_key(format_path(change.path))
         told = self.recorded.get(key, [])
         best = max((self._link(path, change) for _, path in told), key=_LINKS.index, default="none")
+        if not told and change.blob is not None and change.blob not in EMPTY_BLOBS and self.match.rung != "exact":
+            # A filter that moves files keeps what is in them: what a call left at another path is here by inference.
+            told = [item for items in self.recorded.values() for item in items if item[1].get("blob") == change.blob]
+            best = "inferred" if any(self._link(path, change) != "none" for _, path in told) else "none"
         calls = _results(told)
         if not calls:
             # Where content comes from says something of a path only where it is equal, and where nothing better is known; a path

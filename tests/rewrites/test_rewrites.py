@@ -345,6 +345,9 @@ def test_a_filter_that_moves_everything(shop):
     assert found["rung"] == rung(shop, "blobs", "trailer") and found["recorded_oid"] == old
     assert shop.git("ls-tree", "--name-only", "HEAD") == "sub"
     assert shop.called("HEAD~1")[0] == call
+    assert shop.calls("HEAD~1") == {"sub/a.py": [call]} and shop.links("HEAD~1") == {"sub/a.py": "inferred"}
+    assert [(by, link) for by, link, _ in shop.blame("sub/a.py", "HEAD~1")] == [("agent", "inferred")]
+    assert [len(item["lines"]) for item in shop.trace("HEAD~1")["changed"]] == [1]
 
 
 def test_a_filter_that_drops_a_file(shop):
