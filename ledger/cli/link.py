@@ -10,12 +10,15 @@ import click
 
 from ledger.cli.completing import complete_revisions
 from ledger.cli.evidence import names_nothing
+from ledger.cli.keys import keys_of_log
 from ledger.cli.main import Place
 from ledger.errors import RepoError
 from ledger.recorder import Recorder
 from ledger.recording.links import Link, record_links
+from ledger.repo.gitdir import GitDir
 from ledger.repo.ranges import list_commits
 from ledger.trace.linking import Found, find_links
+from ledger.verify.trust import read_trust
 
 
 @click.command()
@@ -48,10 +51,20 @@ def command(place: Place, revisions: str, dry_run: bool, as_json: bool) -> None:
     if links and not dry_run:
         with Recorder.open(place.cwd, state=place.state(), wait_s=10.0) as recorder:
             entries = [f"{recorder.clone.log}/{seq}" for seq in recorder.append(lambda writer: record_links(writer, links))]
+        _warn_unlisted(place, repo)
     if as_json:
         print_json(_as_json(found, entries))
     else:
         print_lines([("", line) for line in _say(found, entries, dry_run)])
+
+
+def _warn_unlisted(place: Place, repo: GitDir) -> None:
+    """Say so where keys are listed here and this log's are not: to whoever verifies, what was just written counts for nothing."""
+    trust = read_trust(repo, None)
+    listed = trust.committed if trust.given is None else trust.given
+    if listed and not all(key in listed for key in keys_of_log(place.state(), place.clone().log)):
+        said = "keys are listed here and this log's is not, so its links count for nobody else"
+        click.echo(f"warning: {said}: run `ledger keys enroll` and commit .ledger/allowed_signers", err=True)
 
 
 def _olds(item: Found) -> list[str]:

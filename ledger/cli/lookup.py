@@ -24,10 +24,11 @@ _is_prefix = re.compile(r"[0-9a-f]{1,32}").fullmatch
 def find_log(logs: Logs, prefix: str | None) -> Log:
     """Return the log whose name begins with `prefix`, or this clone's. Raises UsageError where that is none or several."""
     if prefix is None and not logs.own_name:
-        if len(logs.sealed) != 1:
-            found = ", ".join(name[:12] for name in logs.sealed[:5])
-            raise click.UsageError(f"this clone has no log of its own; name one of {len(logs.sealed)}: {found}")
-        prefix = logs.sealed[0]
+        names = logs.sealed or [log.name for log in logs.related()]
+        if len(names) != 1:
+            found = ", ".join(name[:12] for name in names[:5])
+            raise click.UsageError(f"this clone has no log of its own; name one of {len(names)}: {found}")
+        prefix = names[0]
     if prefix is None:
         own = logs.own()
         if own is None:

@@ -82,13 +82,14 @@ class Place(NamedTuple):
         return clone
 
     def logs(self) -> Logs:
-        """Return the logs that can be read here. Raises NoLedger where `init` never ran and no sealed log is here."""
+        """Return the logs that can be read here. Raises NoLedger where there are none: own, sealed, or another clone's."""
         from ledger.repo.commits import root_commits
         from ledger.trace.logs import Logs
 
         repo, clone = self.repository(), self.clone_if_any()
         logs = Logs(self.state(), clone, () if clone is not None else root_commits(repo), repo=repo)
-        if clone is None and not logs.sealed:
+        if clone is None and not logs.related():
+            logs.__exit__()
             message = f"{repo.common_dir} has no ledger on this machine, and no sealed log"
             raise NoLedger(message, remedy=f"{how_to_start(repo)}, or take what others have with `ledger sync`")
         return logs

@@ -11,9 +11,11 @@ from ledger.cli.lookup import split_reference
 from ledger.cli.main import Place
 from ledger.core.merkle import format_hash
 from ledger.core.proof import format_proof
-from ledger.errors import NoLedger, StoreError
+from ledger.errors import NoLedger, Refused, StoreError
 from ledger.repo.gitdir import GitDir
 from ledger.repo.seals import list_tips, read_prefix
+from ledger.store.reader import JournalReader
+from ledger.store.state import journal_path
 from ledger.trace.proving import prove_entry
 
 MAX_LOGS = 100_000
@@ -36,7 +38,11 @@ def command(place: Place, entry: str, output: str | None, as_json: bool) -> None
     named, seq = split_reference(entry)
     log = _find_log(repo, prefix, own, named)
     remedy = "run `ledger seal`" if log == own else "run `ledger sync`; where nothing comes, its writer has not sealed it yet"
-    made = prove_entry(repo, prefix, log, seq, remedy)
+    try:
+        made = prove_entry(repo, prefix, log, seq, remedy)
+    except Refused:
+        _check_exists(place.state(), log, seq)
+        raise
     data = format_proof(made.proof)
     checkpoint, found = made.proven.checkpoint.checkpoint, made.proven.record.entry
     if output is not None:
@@ -61,6 +67,15 @@ def command(place: Place, entry: str, output: str | None, as_json: bool) -> None
                 ("in", output),
             ]
         )
+
+
+def _check_exists(state: str, log: str, seq: int) -> None:
+    """Raise UsageError where the log's journal is here and has no such entry: sealing would not bring it."""
+    path = journal_path(state, log)
+    if os.path.exists(path):
+        with JournalReader(path) as journal:
+            if journal.record(seq) is None:
+                raise click.UsageError(f"{log}/{seq} does not exist: the log's last entry is {journal.last_seq()}")
 
 
 def _own(place: Place) -> str | None:

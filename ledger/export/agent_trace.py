@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ledger import __version__
 from ledger.core.text import format_path
 from ledger.repo.gitdir import GitDir
-from ledger.repo.manycommits import Added, read_added
+from ledger.repo.manycommits import Added
 from ledger.trace.attribution import Attribution, Line
 from ledger.trace.calls import find_prompt
 from ledger.trace.logs import Log, Logs
@@ -48,7 +48,7 @@ def export_commits(repo: GitDir, logs: Logs, oids: Sequence[str], verdict: str =
             batch = oids[start : start + _BATCH]
             commits.prepare(batch)
             known = [oid for oid in batch if commits.match(oid).recorded and not commits.match(oid).is_ambiguous]
-            for oid, added in read_added(repo, known).items():
+            for oid, added in attribution.added(known).items():
                 yield _record(attribution, facts, oid, added, verdict)
 
 

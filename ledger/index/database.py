@@ -20,17 +20,18 @@ from ledger.core.entry import hash_record
 from ledger.index.rows import Row, build_rows
 from ledger.store.reader import JournalReader
 
-VERSION = 6
+VERSION = 8
 _BATCH = 5_000
 
-_INTEGERS = frozenset({"seq", "cause", "call_seq", "count", "version"})
+_INTEGERS = frozenset({"seq", "cause", "call_seq", "count", "version", "said_by", "replaces"})
 _TABLES = {
     "entries": "seq kind at source actor_type actor_name session turn call cause tool mcp_server outcome host decision".split(),
     "commits": ["seq", "oid", "tree", "patch_id"],
     "commit_calls": ["seq", "call_seq"],
     "paths": ["path", "seq", "blob"],
     "lines": ["seq", "path", "writer", "call_seq", "count"],
-    "rewrites": ["seq", "old", "new"],
+    "lines_left": ["seq", "said_by", "count"],
+    "rewrites": ["seq", "old", "new", "replaces"],
     "progress": ["version", "log", "seq", "hash"],
 }
 _KEYS: dict[str, str | tuple[str, ...]] = {
@@ -39,6 +40,7 @@ _KEYS: dict[str, str | tuple[str, ...]] = {
     "commit_calls": ("seq", "call_seq"),
     "paths": ("path", "seq"),
     "lines": ("seq", "path", "writer", "call_seq"),
+    "lines_left": ("seq", "said_by"),
     "rewrites": ("seq", "old", "new"),
     "progress": "seq",
 }
@@ -52,6 +54,7 @@ _INDEXES = [
     ("commits", ["tree"]),
     ("commits", ["patch_id"]),
     ("commit_calls", ["call_seq"]),
+    ("lines", ["call_seq"]),
     ("paths", ["blob"]),
     ("rewrites", ["new"]),
     ("rewrites", ["old"]),

@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 
 UNREADABLE = "unreadable"
+# After these the old commit is no more than an earlier form of the new one; what was picked is still where it was.
+_REPLACING = frozenset({"amend", "rebase", "other"})
 
 Row = dict[str, Any]
 
@@ -61,11 +63,17 @@ def parse_key(key: str) -> str | dict[str, str]:
 
 
 def _commit_rows(seq: int, body: dict[str, Any], cause: int | None) -> Iterator[tuple[str, Row]]:
+    paths = _objects(body.get("paths"))
     if body.get("via") == "later" and cause is not None:
+        yield "lines_left", {"seq": cause, "said_by": seq, "count": -sum("lines" in item for item in paths)}
         seq = cause  # more of what that entry says, and no commit of its own
     else:
         yield "commits", {"seq": seq} | {name: _text(body.get(name)) or "" for name in ("oid", "tree", "patch_id")}
-    for item in _objects(body.get("paths")):
+        part = body.get("part")
+        left = _count(body.get("lines_left"))
+        if left and (not isinstance(part, list) or part[:1] == [1]):  # each part repeats it
+            yield "lines_left", {"seq": seq, "said_by": seq, "count": left}
+    for item in paths:
         path = path_key(item.get("path"))
         yield "paths", {"path": path, "seq": seq, "blob": _text(item.get("blob"))}
         calls = item.get("calls")
@@ -95,10 +103,14 @@ def _line_rows(seq: int, path: str, lines: Any) -> Iterator[tuple[str, Row]]:
 
 
 def _rewrite_rows(seq: int, body: dict[str, Any]) -> Iterator[tuple[str, Row]]:
-    for item in _objects(body.get("rewrites")):
-        old, new = _text(item.get("old")), _text(item.get("new"))
+    """Yield the steps in the list's own order, each once: the first commit that `ledger link` lists is the closest."""
+    basis = body.get("basis")
+    claimed = isinstance(basis, dict) and basis.get("rewrites") == "claimed"
+    replaces = int(body.get("how") in _REPLACING and not claimed)
+    said = ((_text(item.get("old")), _text(item.get("new"))) for item in _objects(body.get("rewrites")))
+    for old, new in dict.fromkeys(said):
         if old and new:
-            yield "rewrites", {"seq": seq, "old": old, "new": new}
+            yield "rewrites", {"seq": seq, "old": old, "new": new, "replaces": replaces}
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

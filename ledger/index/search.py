@@ -73,12 +73,14 @@ class LogIndex:
         return found
 
     def commits_of_session(self, session: str) -> list[int]:
-        """Return the seqs of the `commit.recorded` entries made in `session`, or with paths that its calls left, in order."""
+        """Return the seqs of the `commit.recorded` entries made in `session`, or with paths or lines of its calls, in order."""
         sql = """
             SELECT seq FROM entries WHERE session = :session AND kind = 'commit.recorded'
             AND EXISTS (SELECT 1 FROM commits WHERE commits.seq = entries.seq)
             UNION SELECT link.seq FROM entries AS made JOIN commit_calls AS link ON link.call_seq = made.seq
-            WHERE made.session = :session AND made.kind = 'tool.finished' ORDER BY 1"""
+            WHERE made.session = :session AND made.kind = 'tool.finished'
+            UNION SELECT lines.seq FROM entries AS made JOIN lines ON lines.call_seq = made.seq
+            WHERE made.session = :session AND made.kind = 'tool.requested' ORDER BY 1"""
         return list(self._seqs(sql, {"session": session}))
 
     def newest(self, session: str, kind: str, before: int) -> Iterator[int]:
@@ -105,8 +107,8 @@ class LogIndex:
         return [seq for seq in self._seqs("SELECT min(seq) FROM commits", ()) if seq is not None]
 
     def old_commits(self, new: str) -> list[str]:
-        """Return the ids of the commits that were rewritten to `new`, as `commit.rewritten` entries say."""
-        sql = "SELECT DISTINCT old FROM rewrites WHERE new = ? ORDER BY seq, old"
+        """Return the ids of the commits that were rewritten to `new`, in the order of the entries and their lists."""
+        sql = "SELECT old FROM rewrites WHERE new = ? GROUP BY old ORDER BY min(rowid)"
         return [row[0] for row in self.db.conn.execute(sql, (new,))]
 
     def has_path(self, path: str) -> bool:
@@ -114,8 +116,8 @@ class LogIndex:
         return self.db.conn.execute("SELECT 1 FROM paths WHERE path = ? LIMIT 1", (path,)).fetchone() is not None
 
     def rewrites_to(self, new: str) -> list[tuple[int, str]]:
-        """Return (seq of the `commit.rewritten`, old id) of what says that `new` was made of old commits, in order."""
-        sql = "SELECT seq, old FROM rewrites WHERE new = ? ORDER BY seq, old"
+        """Return (seq of the `commit.rewritten`, old id) of what says that `new` was made of old commits, as `old_commits` does."""
+        sql = "SELECT seq, old FROM rewrites WHERE new = ? ORDER BY rowid"
         return [(row[0], row[1]) for row in self.db.conn.execute(sql, (new,))]
 
     def commits_of_path(self, path: str, limit: int) -> list[int]:

@@ -10,23 +10,35 @@ from ledger.index.search import LogIndex
 
 _KINDS = ("session.started", "prompt.submitted", "tool.requested", "tool.finished", "approval.decided", "network.decided")
 
-# A commit that became another recorded one (amended, rebased) is counted as that.
+# A commit that became another recorded one (amended, rebased) is counted as that, and one that another log counts is left to it.
 _KEPT = """
     SELECT made.seq AS seq, made.oid AS oid, entry.at AS at, entry.session AS session
     FROM commits AS made JOIN entries AS entry ON entry.seq = made.seq
-    WHERE NOT EXISTS (SELECT 1 FROM rewrites JOIN commits AS later ON later.oid = rewrites.new WHERE rewrites.old = made.oid)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM rewrites JOIN commits AS later ON later.oid = rewrites.new
+        WHERE rewrites.old = made.oid AND rewrites.new <> made.oid AND rewrites.replaces)
+    AND made.oid NOT IN (SELECT value FROM json_each(:elsewhere))
     AND entry.at >= :since AND substr(entry.at, 1, :length) <= :until"""
+
+# The calls of a commit: results that left its paths, and requests that wrote its lines.
+_CALLS = "SELECT seq, call_seq FROM commit_calls UNION SELECT seq, call_seq FROM lines WHERE call_seq >= 0"
 
 
 class Span(NamedTuple):
-    """Times as in an entry, or prefixes of one; None does not restrict."""
+    """Times as in an entry, or prefixes of one; None does not restrict. Another log counts the commits in `elsewhere`."""
 
     since: str | None = None
     until: str | None = None
+    elsewhere: frozenset[str] = frozenset()
 
     def values(self) -> dict[str, object]:
         """Return what the queries below want."""
-        return {"since": self.since or "", "until": self.until or "9999", "length": len(self.until or "9999")}
+        return {
+            "since": self.since or "",
+            "until": self.until or "9999",
+            "length": len(self.until or "9999"),
+            "elsewhere": json.dumps(sorted(self.elsewhere)),
+        }
 
 
 class Done(NamedTuple):
@@ -42,7 +54,7 @@ class Done(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """One commit, the session that it was made in, and those whose calls left its paths."""
+    """One commit, the session that it was made in, and those whose calls left its paths or wrote its lines."""
 
     oid: str
     day: str
@@ -78,7 +90,7 @@ def list_commits(index: LogIndex, span: Span) -> Iterator[Committed]:
         SELECT kept.oid, min(substr(kept.at, 1, 10)), max(kept.session), json_group_array(DISTINCT call.session),
             max(EXISTS (SELECT 1 FROM lines WHERE lines.seq = kept.seq))
         FROM ({_KEPT}) AS kept
-        LEFT JOIN commit_calls AS link ON link.seq = kept.seq LEFT JOIN entries AS call ON call.seq = link.call_seq
+        LEFT JOIN ({_CALLS}) AS link ON link.seq = kept.seq LEFT JOIN entries AS call ON call.seq = link.call_seq
         GROUP BY kept.oid ORDER BY min(kept.seq)"""
     for oid, day, session, linked, has_lines in index.db.conn.execute(sql, span.values()):
         yield Committed(oid, day, session, tuple(name for name in json.loads(linked) if name is not None), bool(has_lines))
@@ -98,3 +110,13 @@ def count_path_commits(index: LogIndex, span: Span) -> Iterator[tuple[str, int]]
     sql = f"""
         SELECT paths.path, count(DISTINCT kept.oid) FROM ({_KEPT}) AS kept JOIN paths ON paths.seq = kept.seq GROUP BY 1"""
     yield from index.db.conn.execute(sql, span.values())
+
+
+def count_left(index: LogIndex, span: Span) -> int:
+    """Return of how many paths no record tells the lines, which their commits' first entries left for want of time or room."""
+    sql = f"""
+        SELECT sum(more) FROM (
+            SELECT max(sum(lines_left.count), 0) AS more FROM ({_KEPT}) AS kept JOIN lines_left ON lines_left.seq = kept.seq
+            GROUP BY kept.seq)"""
+    (count,) = index.db.conn.execute(sql, span.values()).fetchone()
+    return int(count or 0)

@@ -68,7 +68,8 @@ def derive(writer: Writer, agent: str, fact: Fact) -> Fact | None:
         # A dialogue was shown, in a session that somebody attends, and this is how it was answered.
         body |= {"decider": "human", "grounds": "answer"}
         basis |= dict.fromkeys(("decider", "grounds"), "inferred")
-    body["basis"] = basis
+    if basis:
+        body["basis"] = basis
     once = f"approval.decided:{call}:{body.get('decision')}:{body.get('scope')}:{body.get('decider')}"
     return fact._replace(body=body, once=once, actor=decider_actor(str(body.get("decider"))))
 

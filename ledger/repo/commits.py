@@ -24,12 +24,14 @@ class PathChange(NamedTuple):
     """One changed path: git's status letter, the path's bytes, and the blob id after it (None where the path is gone).
 
     `mode` is git's, after it: 0 where the path is gone, or where this was not read from git.
+    `before` is the blob id that the only parent has there; None where it has none, of a merge, and where that was not asked.
     """
 
     status: str
     path: bytes
     blob: str | None
     mode: int = 0
+    before: str | None = None
 
     @property
     def is_file(self) -> bool:
@@ -168,5 +170,6 @@ def parse_raw(fields: list[bytes]) -> list[PathChange]:
     for at in range(0, len(fields) - 1, 2):
         words = fields[at].decode("ascii", "replace").lstrip(":").split(" ")
         blob, status, mode = words[-2], words[-1], words[len(words) // 2 - 1]  # the last of as many modes as blobs
-        changes.append(PathChange(status[-1:], fields[at + 1], None if set(blob) == {"0"} else blob, int(mode, 8)))
+        before = words[-3] if len(words) == 5 and set(words[-3]) != {"0"} else None
+        changes.append(PathChange(status[-1:], fields[at + 1], None if set(blob) == {"0"} else blob, int(mode, 8), before))
     return changes

@@ -58,12 +58,15 @@ def _typed_by(log: Log, entry: Entry) -> str:
     """Return in words what is known of whether a person typed a prompt."""
     told = find_origin(log, entry)
     said = {**(told.body if told is not None else {}), **entry.body}
+    who = "the program says that recorded them" if entry.source == "cli" else "the agent's transcript says"
     if entry.actor["type"] == "human" or said.get("human") is True or said.get("origin_kind") == "human":
-        return "That a person typed the prompts is as the agent's transcript says; nobody watched."
+        return f"That a person typed the prompts is as {who}; nobody watched."
     if said.get("prompt_source") == "sdk" or said.get("trigger") == "exec":
         return "The prompts came by the command line or a program: whether a person wrote them was not observed."
     if said.get("trigger") == "user":
-        return "That the prompts came from the agent's own screen is as its transcript says; nobody watched."
+        return f"That the prompts came from the agent's own screen is as {who}; nobody watched."
+    if entry.source == "cli":
+        return "Whether a person typed the prompts was not observed: the program that recorded them does not say."
     return "Whether a person typed the prompts was not observed: the agent's hook does not say."
 
 
@@ -125,8 +128,8 @@ def _steps(plan: str) -> list[dict[str, Any]]:
         value = None
     steps = value.get("steps") if isinstance(value, dict) else None
     if isinstance(steps, list):
-        return [step if isinstance(step, dict) else {"step": str(step)} for step in steps]
-    return [{"step": line.rstrip()} for line in plan.splitlines() if line.strip()]
+        return [{"status": None, **step} if isinstance(step, dict) else {"step": str(step), "status": None} for step in steps]
+    return [{"step": line.rstrip(), "status": None} for line in plan.splitlines() if line.strip()]
 
 
 # What ran
@@ -358,7 +361,7 @@ def build_network(window: Window, unknown: Unknown) -> list[Network]:
     for entry in entries:
         if _basis(entry, "host") == "inferred" and (_text(entry.body.get("host")), _decided(entry)) in recorded:
             continue
-        call = log.entry(entry.cause) if entry.cause is not None else None
+        call = log.entry(entry.cause) if entry.cause is not None else _request_of(log, entry)
         found.append(
             {
                 "at": entry.at,
@@ -373,9 +376,21 @@ def build_network(window: Window, unknown: Unknown) -> list[Network]:
                 "basis": _basis(entry, "decision"),
             }
         )
-    if any(item["call"] is None for item in found):
-        unknown.say("Which call reached for a destination was not recorded: the network proxy does not know the calls.")
+        if call is None:
+            unknown.say(
+                "Which call reached for a destination was not recorded: the network proxy does not know the calls."
+                if entry.call is None
+                else f"The request of the call that {log.ref(entry.seq)} names was not recorded."
+            )
     return found
+
+
+def _request_of(log: Log, entry: Entry) -> Entry | None:
+    """Return the request of the call that an entry bears, or None."""
+    if entry.call is None:
+        return None
+    requests = log.entries(log.index.of_call(entry.session, entry.call), "tool.requested")
+    return next((request for request in requests if request.turn == entry.turn), None)
 
 
 def _decided(entry: Entry) -> str | None:

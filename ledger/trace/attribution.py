@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ledger.core.linediff import diff_lines, split_text
-from ledger.core.text import format_path
-from ledger.index.rows import path_key
+from ledger.core.text import format_path, parse_path
+from ledger.errors import FormatError
+from ledger.index.rows import parse_key, path_key
 from ledger.repo.catfile import ObjectReader
 from ledger.repo.commits import is_oid
-from ledger.repo.manycommits import Added
+from ledger.repo.manycommits import Added, read_added
+from ledger.trace.likeness import EMPTY_BLOBS
 from ledger.trace.logs import Log
 from ledger.trace.matching import Commits
 from ledger.trace.recorded import Recorded, linked_paths
@@ -87,6 +89,7 @@ class Attribution:
         self._sources: dict[tuple[str, bytes], list[_Source]] = {}
         self._texts: dict[str, list[bytes] | None] = {}
         self._calls: dict[tuple[str, int], bool] = {}
+        self._items: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
         self._lost: set[tuple[str, bytes]] = set()  # where a record speaks of a blob that is not here
 
     def __enter__(self) -> Attribution:
@@ -98,13 +101,11 @@ class Attribution:
     def line(self, oid: str, path: bytes, number: int) -> Line:
         """Say who wrote the line `number` of `path`, as the commit `oid` left it and had a part in it."""
         match = self.commits.match(oid)
-        if not match.recorded:
+        if not match.recorded and not match.origins:
             return Line("unknown", why="unrecorded")
         if match.is_ambiguous:
             return Line("unknown", why="ambiguous")
-        sources = self._sources.get((oid, path))
-        if sources is None:
-            sources = self._sources[oid, path] = self._build(oid, path)
+        sources = self._sources_of(oid, path)
         # What a person's rewriting brought along is a person's to the later record, and still a call's to the earlier one.
         is_only = len(match.recorded) == 1 and not match.origins
         seen: Line | None = None
@@ -118,7 +119,68 @@ class Attribution:
             seen = seen if seen is not None and seen.by != "unknown" else found
         if seen is None and (oid, path) in self._lost:
             return Line("unknown", why="content-gone")
-        return seen or _by_path(sources)
+        return seen or (_by_path(sources) if match.recorded else Line("unknown", why="unrecorded"))
+
+    def ranges(self, oid: str, path: bytes, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, Line]]:
+        """Yield (first, last, who wrote them) of the lines of `spans`, those in a row with one answer together."""
+        current: tuple[int, int, Line] | None = None
+        for first, last in spans:
+            for number in range(first, last + 1):
+                line = self.line(oid, path, number)
+                if current is not None and current[1] + 1 == number and current[2] == line:
+                    current = current[0], number, line
+                    continue
+                if current is not None:
+                    yield current
+                current = number, number, line
+        if current is not None:
+            yield current
+
+    def has_lines(self, oid: str, path: bytes) -> bool:
+        """Say whether some record that counts for the commit lists lines of `path`."""
+        match = self.commits.match(oid)
+        if match.is_ambiguous or not (match.recorded or match.origins):
+            return False
+        return any(source.has_lines for source in self._sources_of(oid, path))
+
+    def own_spans(self, oid: str, path: bytes) -> list[tuple[int, int]] | None:
+        """Return the ranges that the commit's own record lists of `path`, whosever they are; None where there is no such list.
+
+        Of a commit at a shallow border, those of the commit that it was, where that left the same blob.
+        """
+        match = self.commits.match(oid)
+        if not match.recorded or match.is_ambiguous:
+            return None
+        closest = match.recorded[0]
+        own = next((source for source in self._sources_of(oid, path) if source.has_lines), None)
+        if own is None or (own.log, own.seq) != (closest.log, closest.entry.seq):
+            return None
+        is_same = match.rung == "rewrite-map" and self.commits.is_border(oid) and own.blob == self.commits.blob(oid, path)
+        if closest.oid != oid and not is_same:
+            return None
+        end = len(self._lines(own.blob) or ())  # an entry may claim any number
+        return [(span.first, min(span.last, end)) for span in own.ranges]
+
+    def added(self, oids: Sequence[str]) -> dict[str, list[Added]]:
+        """Return the lines that each commit added, as git says; of one at a shallow border as its record lists them."""
+        borders = [oid for oid in oids if self.commits.is_border(oid)]
+        found = read_added(self.commits.repo, [oid for oid in oids if oid not in borders])
+        found |= {oid: list(self._added_by_record(oid)) for oid in borders}
+        return {oid: found[oid] for oid in oids}
+
+    def _added_by_record(self, oid: str) -> Iterator[Added]:
+        for key in [] if not (match := self.commits.match(oid)).recorded else self._items_of(match.recorded[0]):
+            try:
+                path = parse_path(parse_key(key))
+            except FormatError:
+                continue
+            yield from (Added(path, first, last) for first, last in self.own_spans(oid, path) or ())
+
+    def _sources_of(self, oid: str, path: bytes) -> list[_Source]:
+        sources = self._sources.get((oid, path))
+        if sources is None:
+            sources = self._sources[oid, path] = self._build(oid, path)
+        return sources
 
     def _judge(self, source: _Source, span: Range, firm: bool) -> Line:
         if span.by == "unknown":
@@ -142,18 +204,36 @@ class Attribution:
         key, sources = path_key(format_path(path)), list[_Source]()
         match = self.commits.match(oid)
         for recorded in (*match.recorded, *match.origins):
-            sources += [_Source(recorded, item) for item in linked_paths(recorded) if path_key(item.get("path")) == key]
-        own = match.recorded[0].oid == oid
+            item = self._items_of(recorded).get(key)
+            sources += [] if item is None else [_Source(recorded, item)]
+        own = bool(match.recorded) and match.recorded[0].oid == oid
         origins = {(item.log.name, item.entry.seq) for item in match.origins}
         blob = sources[0].blob if own and sources else self.commits.blob(oid, path)
+        moved = not sources and not own
+        if moved:
+            sources = [_Source(recorded, item) for recorded in match.recorded for item in self._moved(recorded, blob)]
         for source in sources:
             self._fit(source, blob, equal=not own and self._is_equal(oid, match.recorded))
-            if (source.log.name, source.seq) in origins and source.same:  # that it was taken from there is inferred
+            taken = (source.log.name, source.seq) in origins or moved
+            if taken and source.same:  # that it was taken from there is inferred
                 source.same, source.partner = False, source.partner or list(range(len(self._lines(blob) or ())))
         kept = [source for source in sources if source.same or source.partner is not None]
         if len(kept) < len(sources):
             self._lost.add((oid, path))
         return kept
+
+    def _items_of(self, recorded: Recorded) -> dict[str, dict[str, Any]]:
+        """Return what a record says of its paths, by `path_key`."""
+        name = recorded.log.name, recorded.entry.seq
+        if name not in self._items:
+            self._items[name] = {path_key(item.get("path")): item for item in linked_paths(recorded)}
+        return self._items[name]
+
+    def _moved(self, recorded: Recorded, blob: str | None) -> list[dict[str, Any]]:
+        """Return the paths at which a record left a blob: a filter may have moved the files of a whole history."""
+        if blob is None or blob in EMPTY_BLOBS:
+            return []
+        return [item for item in self._items_of(recorded).values() if item.get("blob") == blob]
 
     def _is_equal(self, oid: str, recorded: tuple[Recorded, ...]) -> bool:
         """Say whether one commit was recorded for this one, and both make the same change: then content that moved stayed whole."""
@@ -192,7 +272,8 @@ def _partners(old: Sequence[bytes], new: Sequence[bytes]) -> list[int | None]:
 def count_added(attribution: Attribution, oid: str, added: Iterable[Added]) -> dict[bytes, Counter[Line]]:
     """Return whose the lines are that the commit `oid` added, by path."""
     found: dict[bytes, Counter[Line]] = {}
-    recorded = bool(attribution.commits.match(oid).recorded)
+    match = attribution.commits.match(oid)
+    recorded = bool(match.recorded or match.origins)
     for span in added:
         counts = found.setdefault(span.path, Counter())
         if not recorded:

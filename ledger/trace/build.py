@@ -7,12 +7,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ledger.core.text import format_path, parse_path
-from ledger.errors import FormatError, RepoError
-from ledger.index.rows import path_key
-from ledger.repo.commits import CommitFacts, PathChange, is_oid, read_commit
+from ledger.errors import RepoError
+from ledger.repo.commits import CommitFacts, is_oid, read_commit
 from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.trace.answers import (
@@ -24,15 +20,16 @@ from ledger.trace.answers import (
     build_planned,
     build_ran,
 )
+from ledger.trace.attribution import Attribution
+from ledger.trace.changed import build_changed
 from ledger.trace.likeness import shares_content
-from ledger.trace.logs import Log, Logs
-from ledger.trace.match import Match, describe_match, match_commit
-from ledger.trace.model import Changed, Commit, LinkedLines, Trace
+from ledger.trace.logs import Logs
+from ledger.trace.match import Match, describe_match
+from ledger.trace.matching import Commits
+from ledger.trace.model import Commit, Trace
 from ledger.trace.people import describe_commit
-from ledger.trace.recorded import linked_paths
-from ledger.trace.window import Window, find_windows
-
-_LINKS = ("none", "inferred", "partial", "exact")
+from ledger.trace.recorded import Recorded
+from ledger.trace.window import Window, find_windows, line_calls
 
 
 def resolve_commit(repo: GitDir, revision: str) -> str | None:
@@ -54,8 +51,13 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
     facts = read_commit(repo, oid)
     if facts is None:
         raise RepoError(f"the commit {oid} cannot be read", remedy="fetch it, or run `git fsck`")
-    match = match_commit(repo, logs, facts)
-    borne_out = [item for item in match.origins if shares_content(item, facts)]
+    commits = Commits(repo, logs)
+    match = commits.find(facts)
+    of_changes = Unknown()
+    with Attribution(commits) as attribution:
+        changed = build_changed(attribution, facts, of_changes)
+    named = {part["call"] for path in changed for part in path["lines"]}
+    borne_out = [item for item in match.origins if shares_content(item, facts) or _wrote(item) & named]
     windows = find_windows((*match.recorded, *borne_out))
     unknown, contradictions = Unknown(), Unknown()
     for sentence in (*logs.missing, *match.notes):
@@ -73,10 +75,12 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
         "approvals": [item for window in windows for item in build_approvals(window, unknown, contradictions)],
         "network": [item for window in windows for item in build_network(window, unknown)],
         "boundary": [item for window in windows for item in build_boundary(window)],
-        "changed": _build_changed(repo, facts, match, unknown),
+        "changed": changed,
         "unknown": unknown,
         "contradictions": contradictions,
     }
+    for sentence in of_changes:
+        unknown.say(sentence)
     if match.recorded:
         _say_what_is_missing(trace, match, windows, unknown)
     for log in {item.log.name: item.log for item in match.recorded}.values():
@@ -86,129 +90,16 @@ def build_trace(repo: GitDir, logs: Logs, oid: str, verdict: str = "unchecked") 
     return trace
 
 
+def _wrote(recorded: Recorded) -> set[str]:
+    """Return the names of the calls to which a record gives lines."""
+    return {recorded.log.ref(seq) for seq in line_calls(recorded)}
+
+
 # The commit itself
 
 
 def _build_commit(repo: GitDir, facts: CommitFacts) -> Commit:
     return describe_commit(facts.oid, run_git(["cat-file", "commit", facts.oid], cwd=repo.git_dir))
-
-
-# What changed
-
-
-def _build_changed(repo: GitDir, facts: CommitFacts, match: Match, unknown: Unknown) -> list[Changed]:
-    """Return the commit's paths as git has them, each with the links that its records give it.
-
-    In a shallow clone git takes a commit at the border for one that adds every file; then the record's own list is shown.
-    """
-    paths = list(facts.paths)
-    counts = _count_lines(repo, facts)
-    if _is_border(repo, facts):
-        unknown.say("The history is shallow here and ends at this commit, so what it changed is as its record says.")
-        paths = [_recorded_change(path) for item in match.recorded[:1] for path in linked_paths(item)]
-        counts = {}
-    links = _Links(match)
-    changed: list[Changed] = []
-    for change in paths:
-        added, deleted = counts.get(change.path, (None, None))
-        link, calls, lines = links.of(change)
-        changed.append(
-            {
-                "path": format_path(change.path),
-                "status": change.status,
-                "added": added,
-                "deleted": deleted,
-                "link": link,
-                "calls": calls,
-                "lines": lines,
-            }
-        )
-    return changed
-
-
-class _Links:
-    """What the recorded commits say of paths. A later one wins, and a link holds only for the blob that it was made for."""
-
-    def __init__(self, match: Match) -> None:
-        self.ambiguous = match.is_ambiguous
-        self.by_path: dict[str, list[tuple[Log, dict[str, Any]]]] = {}
-        self.by_origin: dict[str, list[tuple[Log, dict[str, Any]]]] = {}
-        for item in match.recorded:
-            for path in linked_paths(item):
-                self.by_path.setdefault(path_key(path.get("path")), []).append((item.log, path))
-        for item in match.origins:
-            for path in linked_paths(item):
-                self.by_origin.setdefault(path_key(path.get("path")), []).append((item.log, path))
-
-    def of(self, change: PathChange) -> tuple[str, list[str], list[LinkedLines]]:
-        """Return link, calls and lines of one path."""
-        best: tuple[str, list[str], list[LinkedLines]] = ("none", [], [])
-        calls: dict[str, None] = {}
-        key = path_key(format_path(change.path))
-        # Where content comes from says something of a path only where it is equal, and where nothing better is known.
-        equal = [item for item in self.by_origin.get(key, []) if item[1].get("blob") == change.blob is not None]
-        own = self.by_path.get(key, [])
-        for log, path in own if any(path.get("calls") for _, path in own) else (*own, *equal):
-            said = path.get("link")
-            link = said if isinstance(said, str) and said in _LINKS else "none"
-            same = path.get("blob") == change.blob
-            if not same and link == "exact":
-                link = "partial"  # the call left something else than what is in this commit
-            if self.ambiguous and link in ("exact", "partial"):
-                link = "inferred"  # which of the candidates it is, is not known
-            found = [log.ref(seq) for seq in _seqs(path.get("calls"))]
-            calls.update(dict.fromkeys(found))
-            if _LINKS.index(link) > _LINKS.index(best[0]):
-                best = (link, found, _lines(log, path) if same else [])
-        return best[0], list(calls), best[2]
-
-
-def _lines(log: Log, path: dict[str, Any]) -> list[LinkedLines]:
-    found: list[LinkedLines] = []
-    lines = path.get("lines")
-    for item in lines if isinstance(lines, list) else []:
-        if not isinstance(item, dict):
-            continue
-        span, call = _seqs(item.get("range")), _seqs([item.get("call")])
-        if len(span) == 2 and call:
-            found.append({"range": span, "call": log.ref(call[0])})
-    return found
-
-
-def _seqs(value: Any) -> list[int]:
-    if not isinstance(value, list):
-        return []
-    return [item for item in value if isinstance(item, int) and not isinstance(item, bool) and item >= 0]
-
-
-def _recorded_change(path: dict[str, Any]) -> PathChange:
-    blob = path.get("blob")
-    try:
-        name = parse_path(path.get("path"))
-    except FormatError:
-        name = b"?"
-    return PathChange(str(path.get("status")), name, blob if isinstance(blob, str) else None)
-
-
-def _count_lines(repo: GitDir, facts: CommitFacts) -> dict[bytes, tuple[int | None, int | None]]:
-    """Return (added, deleted) by path against the first parent, from `--numstat -z`: `added TAB deleted TAB path NUL`."""
-    args = ["diff-tree", "-r", "--root", "--no-commit-id", "--no-renames", "--no-ext-diff", "--no-textconv", "--numstat", "-z"]
-    names = [facts.parents[0], facts.oid] if len(facts.parents) > 1 else [facts.oid]
-    counts: dict[bytes, tuple[int | None, int | None]] = {}
-    for field in run_git([*args, *names], cwd=repo.git_dir, check=False).split(b"\0"):
-        added, _, rest = field.partition(b"\t")
-        deleted, tab, path = rest.partition(b"\t")
-        if tab:
-            counts[path] = (int(added) if added.isdigit() else None, int(deleted) if deleted.isdigit() else None)
-    return counts
-
-
-def _is_border(repo: GitDir, facts: CommitFacts) -> bool:
-    """Say whether git was told to forget this commit's parents (`$GIT_DIR/shallow`)."""
-    if not facts.parents:
-        return False
-    said = run_git(["rev-list", "--max-count=1", "--parents", facts.oid], cwd=repo.git_dir, check=False)
-    return len(said.split()) == 1
 
 
 # What could not be established

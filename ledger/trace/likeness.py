@@ -15,13 +15,13 @@ from ledger.core.text import format_path, parse_path
 from ledger.errors import FormatError
 from ledger.index.rows import path_key
 from ledger.repo.commits import CommitFacts, PathChange
+from ledger.repo.compare import Comparer
 from ledger.repo.git import run_git
-from ledger.repo.gitdir import GitDir
-from ledger.repo.ranges import are_here, changed_between, is_ancestor, list_commits, merge_base, patch_id_between
+from ledger.repo.ranges import list_commits
 from ledger.trace.logs import Logs
 from ledger.trace.recorded import Recorded, distinct, find_recorded, first_part, linked_paths
 
-_MAX_HEADS = 48  # recorded commits whose ranges are looked at: each costs three children
+_MAX_HEADS = 48  # recorded commits whose ranges are looked at: git makes a diff of each
 _MAX_PER_PATH = 40
 _MAX_PATHS = 400
 _MAX_STEPS = 1000
@@ -42,54 +42,57 @@ class Likeness(NamedTuple):
 _NOTHING = Likeness([], [])
 
 
-def same_patch(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
-    """Find recorded commits that make the same change."""
-    if not facts.patch_id:
-        return _NOTHING
-    found = _narrow(logs, find_recorded(logs, "patch_id", facts.patch_id), facts)
+def same_patch(compare: Comparer, logs: Logs, facts: CommitFacts) -> Likeness:
+    """Find recorded commits that make the same change, apart from those that this one descends from: it made it once more."""
+    found = _narrow(logs, not_before(compare, _equal_changes(logs, facts), facts), facts)
     return Likeness(found, _predecessors(logs, found))
 
 
-def same_range(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
+def made_before(compare: Comparer, logs: Logs, facts: CommitFacts) -> list[Recorded]:
+    """Return the recorded commits that made the same change, and that this one descends from: it may have brought theirs back."""
+    found = _equal_changes(logs, facts)
+    before = compare.ancestors(facts.oid, [item.oid for item in found]) if found else set()
+    return drop_rewritten(logs, distinct(item for item in found if item.oid in before))
+
+
+def _equal_changes(logs: Logs, facts: CommitFacts) -> list[Recorded]:
+    return find_recorded(logs, "patch_id", facts.patch_id) if facts.patch_id else []
+
+
+def same_range(compare: Comparer, logs: Logs, facts: CommitFacts) -> Likeness:
     """Find recorded commits H such that the change from the merge base with this commit's parent up to H is this commit's change.
 
     That is what a forge's squash merge makes of a branch. All recorded commits of the branch count, the last one first.
     """
     if not facts.patch_id or len(facts.parents) != 1:
         return _NOTHING
-    parent = facts.parents[0]
     heads = _tips_first(_of_paths(logs, facts))[:_MAX_HEADS]
-    here = [head for head, known in zip(heads, are_here(repo, [head.oid for head in heads]), strict=True) if known]
+    bases = compare.bases(facts.parents[0], [head.oid for head in heads])
+    pairs = [(base, head) for head, base in bases.items()]
     wanted = frozenset(change.path for change in facts.paths)
-    found: list[Recorded] = []
-    bases: dict[str, str] = {}
-    for head in here:
-        base = merge_base(repo, parent, head.oid)
-        if base is None or base == head.oid or changed_between(repo, base, head.oid) != wanted:
-            continue
-        if patch_id_between(repo, base, head.oid) == facts.patch_id:
-            found.append(head)
-            bases[head.oid] = base
-    found = _narrow(logs, found, facts)
-    others = [] if len({item.oid for item in found}) != 1 else _of_range(repo, logs, bases[found[0].oid], found[0].oid)
+    pairs = [pair for pair, paths in zip(pairs, compare.changed(pairs), strict=True) if paths == wanted]
+    equal = {new for (_, new), patch_id in zip(pairs, compare.patch_ids(pairs), strict=True) if patch_id == facts.patch_id}
+    found = _narrow(logs, [head for head in heads if head.oid in equal], facts)
+    others = [] if len({item.oid for item in found}) != 1 else _of_range(compare, logs, bases[found[0].oid], found[0].oid)
     return Likeness(found, [*others, *_predecessors(logs, [*found, *others])])
 
 
-def same_tree(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
+def same_tree(compare: Comparer, logs: Logs, facts: CommitFacts) -> Likeness:
     """Find recorded commits that left the same tree, unless it is also the parent's."""
     found = find_recorded(logs, "tree", facts.tree)
-    if not found or not _changes_tree(repo, facts):
+    if not found or not _changes_tree(compare, facts):
         return _NOTHING
-    found = _narrow(logs, _not_before(repo, found, facts), facts)
+    found = _narrow(logs, not_before(compare, found, facts), facts)
     return Likeness(found, _predecessors(logs, found))
 
 
-def same_blobs(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
+def same_blobs(compare: Comparer, logs: Logs, facts: CommitFacts) -> Likeness:
     """Find recorded commits that left this commit's files, at this commit's paths or (after a filter that moved them) at others.
 
-    The one that left the most of them is the match, the others count beside it. Empty and removed files say nothing.
+    The one that left the most of them is the match, the others count beside it. Empty and removed files, and those
+    of which only the mode changed, say nothing.
     """
-    telling = [change for change in facts.paths if change.blob is not None and change.blob not in EMPTY_BLOBS][:_MAX_PATHS]
+    telling = [change for change in facts.paths if _is_telling(change)][:_MAX_PATHS]
     left: dict[bytes, list[Recorded]] = {}
     moved = 0
     for change in telling:
@@ -97,7 +100,7 @@ def same_blobs(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
         here = [item for item in fitting if path_key(format_path(change.path)) in _left_at(item, change.blob)]
         left[change.path] = here or fitting
         moved += bool(fitting and not here)
-    later = set(_names(_not_before(repo, distinct(item for items in left.values() for item in items), facts)))
+    later = set(_names(not_before(compare, distinct(item for items in left.values() for item in items), facts)))
     left = {path: [item for item in items if _name(item) in later] for path, items in left.items()}
     left = {path: drop_rewritten(logs, items) for path, items in left.items() if items}
     if not left:
@@ -115,7 +118,7 @@ def same_blobs(repo: GitDir, logs: Logs, facts: CommitFacts) -> Likeness:
     return Likeness(best, [*others, *_predecessors(logs, [*best, *others])], (note,))
 
 
-def find_origins(repo: GitDir, logs: Logs, facts: CommitFacts, recorded: Recorded) -> list[Recorded]:
+def find_origins(compare: Comparer, logs: Logs, facts: CommitFacts, recorded: Recorded) -> list[Recorded]:
     """Return recorded commits, other than `recorded`, that its content may come from: for a copy that was itself recorded.
 
     Those that its message names (a pick, a squash), those that make the same change, and those that left its files. Of a revert,
@@ -128,24 +131,35 @@ def find_origins(repo: GitDir, logs: Logs, facts: CommitFacts, recorded: Recorde
     reverted = _reverted(message)
     found = [item for oid in named if oid not in reverted for item in find_recorded(logs, "oid", oid)[:1]]
     if reverted:
-        found += [item for item in _of_paths(logs, facts) if any(is_ancestor(repo, item.oid, f"{oid}^") for oid in reverted)]
-    for search in (same_patch, same_blobs):
-        if not found:
-            likeness = search(repo, logs, facts)
-            found = [item for item in (*likeness.candidates, *likeness.others) if item.oid != facts.oid]
+        touched = _of_paths(logs, facts)
+        before = {old for oid in reverted for old in compare.ancestors(f"{oid}^", [item.oid for item in touched])}
+        found += [item for item in touched if item.oid in before]
+    if not found:  # whenever it was made: this commit is known, and is none of them
+        found = [item for item in _narrow(logs, _equal_changes(logs, facts), facts) if item.oid != facts.oid]
+    if not found:
+        likeness = same_blobs(compare, logs, facts)
+        found = [item for item in (*likeness.candidates, *likeness.others) if item.oid != facts.oid]
     return [item for item in distinct([*found, *_predecessors(logs, found)]) if item.oid != facts.oid]
 
 
 def shares_content(recorded: Recorded, facts: CommitFacts) -> bool:
-    """Say whether some of what `recorded` changed is in the commit of `facts`: its change, its tree, or a file as it left it."""
+    """Say whether some of what `recorded` changed is in the commit of `facts`: its change, or a file as it left it.
+
+    Files that are gone, empty, or of which only the mode changed are alike everywhere.
+    """
     body = recorded.entry.body
     if facts.patch_id and body.get("patch_id") == facts.patch_id:
         return True
-    blobs = {path_key(format_path(change.path)): change.blob for change in facts.paths}
+    blobs = {path_key(format_path(change.path)): change.blob for change in facts.paths if _is_telling(change)}
     return any(
         path_key(path.get("path")) in blobs and path.get("blob") == blobs[path_key(path.get("path"))]
         for path in linked_paths(recorded)
     )
+
+
+def _is_telling(change: PathChange) -> bool:
+    """Say whether a path's blob says something of the commit that left it."""
+    return change.blob is not None and change.blob not in EMPTY_BLOBS and change.blob != change.before
 
 
 def drop_rewritten(logs: Logs, found: list[Recorded]) -> list[Recorded]:
@@ -166,9 +180,10 @@ def _narrow(logs: Logs, found: list[Recorded], facts: CommitFacts) -> list[Recor
     return found
 
 
-def _not_before(repo: GitDir, found: list[Recorded], facts: CommitFacts) -> list[Recorded]:
+def not_before(compare: Comparer, found: list[Recorded], facts: CommitFacts) -> list[Recorded]:
     """Return those of `found` that the commit does not descend from."""
-    return [item for item in found if not is_ancestor(repo, item.oid, facts.oid)]
+    before = compare.ancestors(facts.oid, [item.oid for item in found]) if found else set()
+    return [item for item in found if item.oid not in before]
 
 
 def _predecessors(logs: Logs, found: list[Recorded]) -> list[Recorded]:
@@ -240,9 +255,9 @@ def _reverted(message: str) -> list[str]:
     return re.findall(r"This reverts commit ([0-9a-f]{40,64})", message)[:_MAX_NAMED]
 
 
-def _of_range(repo: GitDir, logs: Logs, base: str, head: str) -> list[Recorded]:
+def _of_range(compare: Comparer, logs: Logs, base: str, head: str) -> list[Recorded]:
     """Return the recorded commits between `base` and `head`, the last first, without `head`."""
-    oids = [oid for oid in reversed(list_commits(repo, [head, f"^{base}"])) if oid != head]
+    oids = [oid for oid in reversed(list_commits(compare.repo, [head, f"^{base}"])) if oid != head]
     return [item for oid in oids[:_MAX_STEPS] for item in find_recorded(logs, "oid", oid)[:1]]
 
 
@@ -265,9 +280,9 @@ def _names(items: Iterable[Recorded]) -> list[tuple[str, int]]:
     return [_name(item) for item in items]
 
 
-def _changes_tree(repo: GitDir, facts: CommitFacts) -> bool:
+def _changes_tree(compare: Comparer, facts: CommitFacts) -> bool:
     """Say whether the commit's tree is its own: an empty commit has its parent's, which says nothing about it."""
     if not facts.parents:
         return True
-    before = run_git(["rev-parse", "--verify", "--quiet", f"{facts.parents[0]}^{{tree}}"], cwd=repo.git_dir, check=False)
+    before = run_git(["rev-parse", "--verify", "--quiet", f"{facts.parents[0]}^{{tree}}"], cwd=compare.repo.git_dir, check=False)
     return before.decode("ascii", "replace").strip() != facts.tree

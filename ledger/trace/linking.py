@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ledger.repo.commits import read_commit
 from ledger.repo.gitdir import GitDir
 from ledger.trace.logs import Logs
-from ledger.trace.match import Match, match_commit
+from ledger.trace.match import Match
+from ledger.trace.matching import Commits
 
 # Rungs that are worth writing down. Equal files can be found again as long as the entries are here, and say the least.
 LASTING = ("trailer", "patch-id", "range-patch-id", "tree")
+_BATCH = 100  # commits between two words about progress
 
 
 class Found(NamedTuple):
@@ -33,10 +34,11 @@ class Found(NamedTuple):
 
 def find_links(repo: GitDir, logs: Logs, oids: Sequence[str], progress: Callable[[int], None] = lambda done: None) -> list[Found]:
     """Return how the ladder finds each of `oids`; commits that cannot be read are left out."""
+    commits = Commits(repo, logs)
     found = []
-    for number, oid in enumerate(oids, 1):
-        facts = read_commit(repo, oid)
-        if facts is not None:
-            found.append(Found(oid, match_commit(repo, logs, facts)))
-        progress(number)
+    for start in range(0, len(oids), _BATCH):
+        batch = oids[start : start + _BATCH]
+        commits.prepare(batch)
+        found += [Found(oid, commits.match(oid)) for oid in batch if commits.is_here(oid)]
+        progress(min(start + _BATCH, len(oids)))
     return found

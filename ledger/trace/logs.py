@@ -166,7 +166,7 @@ class Logs:
         """Return this clone's log, or None (with a sentence in `missing`) where its journal is gone."""
         if not self.own_name:
             if not self._sealed:
-                self._miss("This clone has no log on this machine: `ledger init` never ran here.")
+                self._miss("This clone has no log on this machine; those of others come with `ledger sync`.")
             return None
         log = self.named(self.own_name)
         if log is None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from ledger.core.entry import Entry
 from ledger.core.trailer import Head, find_trailers, format_head
 from ledger.repo.commits import CommitFacts
-from ledger.repo.gitdir import GitDir
+from ledger.repo.compare import Comparer
 from ledger.trace import likeness
 from ledger.trace.logs import Logs
 from ledger.trace.model import MatchedBy
@@ -51,7 +51,8 @@ class Match(NamedTuple):
     `confidence` is `certain`, `strong`, `weak`, `ambiguous` or `none`. Of an ambiguous match `recorded` are the candidates: which
     of them it is, is not known. `linked_by` names the entry in which `ledger link` wrote the match down, where it rests on that.
     `origins` are further recorded commits that the content may come from, though the commit itself was recorded: it was picked,
-    squashed or reverted by somebody whose doing it was no call's. Nothing is theirs but what their content bears out.
+    squashed or reverted by somebody whose doing it was no call's. Of a commit on no rung they are ancestors that made the same
+    change, which was made once more. Nothing is theirs but what their content bears out.
     """
 
     rung: str
@@ -76,7 +77,7 @@ class _Older(NamedTuple):
     claimed: bool
 
 
-def match_commit(repo: GitDir, logs: Logs, facts: CommitFacts) -> Match:
+def match_commit(compare: Comparer, logs: Logs, facts: CommitFacts) -> Match:
     """Find the commit of `facts` in `logs`."""
     notes: list[str] = []
     exact = find_recorded(logs, "oid", facts.oid)
@@ -84,7 +85,7 @@ def match_commit(repo: GitDir, logs: Logs, facts: CommitFacts) -> Match:
     told = [item.recorded for item in older if item.rung == "rewrite-map"]
     if exact:
         closest = _choose(exact, facts, "This commit was recorded more than once", notes)
-        origins = () if told or _is_a_calls(closest) else tuple(likeness.find_origins(repo, logs, facts, closest))
+        origins = () if told or _is_a_calls(closest) else tuple(likeness.find_origins(compare, logs, facts, closest))
         return Match("exact", (closest, *told), tuple(notes), "certain", None, origins)
     if told:
         notes.append("The commit itself was not recorded; those it was rewritten from were.")
@@ -94,7 +95,10 @@ def match_commit(repo: GitDir, logs: Logs, facts: CommitFacts) -> Match:
         return Match("rewrite-map", tuple(told), tuple(notes), "strong" if claimed else "certain")
     if older:
         return _linked(older)
-    return _climb(repo, logs, facts, notes)
+    if facts.parents and facts.oid in compare.borders:
+        notes.append("The history is shallow here and ends at this commit, so its change cannot be held against recorded ones.")
+        facts = facts._replace(paths=(), patch_id="")
+    return _climb(compare, logs, facts, notes)
 
 
 def _is_a_calls(recorded: Recorded) -> bool:
@@ -116,8 +120,8 @@ def describe_match(match: Match) -> MatchedBy:
     return told
 
 
-def _climb(repo: GitDir, logs: Logs, facts: CommitFacts, notes: list[str]) -> Match:
-    borne, sure = _by_trailer(repo, logs, facts, notes)
+def _climb(compare: Comparer, logs: Logs, facts: CommitFacts, notes: list[str]) -> Match:
+    borne, sure = _by_trailer(compare, logs, facts, notes)
     if borne:
         notes.append("The match rests on a Ledger-Entry line in the message, which anybody can copy.")
         return Match("trailer", tuple(borne), tuple(notes), "strong" if sure else "weak")
@@ -128,11 +132,11 @@ def _climb(repo: GitDir, logs: Logs, facts: CommitFacts, notes: list[str]) -> Ma
         ("blobs", likeness.same_blobs, "left these files", "equal files at equal paths"),
     )
     for rung, search, what, on in searches:
-        found = search(repo, logs, facts)
+        found = search(compare, logs, facts)
         if found.candidates:
             return _settle(rung, found, facts, what, on, [*notes, *found.notes])
     notes.append("No log on this machine recorded this commit.")
-    return Match("none", (), tuple(notes), "none")
+    return Match("none", (), tuple(notes), "none", None, tuple(likeness.made_before(compare, logs, facts)))
 
 
 def _settle(rung: str, found: likeness.Likeness, facts: CommitFacts, what: str, on: str, notes: list[str]) -> Match:
@@ -223,7 +227,7 @@ def _rewrites(entry: Entry) -> list[dict[str, object]]:
 # Lines in the message
 
 
-def _by_trailer(repo: GitDir, logs: Logs, facts: CommitFacts, notes: list[str]) -> tuple[list[Recorded], bool]:
+def _by_trailer(compare: Comparer, logs: Logs, facts: CommitFacts, notes: list[str]) -> tuple[list[Recorded], bool]:
     """Return the commits that the message's lines lead to, and whether each of them is borne out by content that is in this one."""
     found: list[Recorded] = []
     for line, head in dict(find_trailers(facts.message.decode("utf-8", "replace"))).items():
@@ -235,12 +239,12 @@ def _by_trailer(repo: GitDir, logs: Logs, facts: CommitFacts, notes: list[str]) 
         elif not log.has(head):
             notes.append(f"A line of its message names {log.ref(head.seq)} with a hash that is not that entry's.")
         else:
-            found.extend(_bearing(logs, line, head, facts, notes))
+            found.extend(_bearing(compare, logs, line, head, facts, notes))
     found = distinct(found)
     return found, bool(found) and all(likeness.shares_content(item, facts) for item in found)
 
 
-def _bearing(logs: Logs, line: str, head: Head, facts: CommitFacts, notes: list[str]) -> list[Recorded]:
+def _bearing(compare: Comparer, logs: Logs, line: str, head: Head, facts: CommitFacts, notes: list[str]) -> list[Recorded]:
     """Return the commit that was recorded after `head` with this very line: the line itself only says where the log was."""
     log = logs.named(head.log)
     assert log is not None
@@ -250,6 +254,9 @@ def _bearing(logs: Logs, line: str, head: Head, facts: CommitFacts, notes: list[
         notes.append(f"A line of its message says the log was at {format_head(head)[:49]}…; no commit recorded since bears it.")
         return []
     bearing = likeness.drop_rewritten(logs, bearing)  # an amend keeps the line
+    if not (bearing := likeness.not_before(compare, bearing, facts)):
+        notes.append("A line of its message is that of a commit which this one descends from, and so did not become it.")
+        return []
     return [_choose(bearing, facts, "More than one recorded commit bears the line", notes)]
 
 

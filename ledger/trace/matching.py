@@ -12,6 +12,7 @@ from ledger.core.text import format_path
 from ledger.core.trailer import find_trailers
 from ledger.index.rows import path_key
 from ledger.repo.commits import CommitFacts, PathChange, is_oid, parse_commit
+from ledger.repo.compare import Comparer
 from ledger.repo.gitdir import GitDir
 from ledger.repo.manycommits import reached_from, read_changes, read_commit_objects, read_patch_ids
 from ledger.trace.logs import Logs
@@ -29,6 +30,7 @@ class Commits:
     def __init__(self, repo: GitDir, logs: Logs) -> None:
         self.repo = repo
         self.logs = logs
+        self.compare = Comparer(repo)
         self._matches: dict[str, Match] = {}
         self._raw: dict[str, bytes] = {}
         self._blobs: dict[tuple[str, bytes], str | None] = {}
@@ -46,7 +48,8 @@ class Commits:
         hopeful = [oid for oid in others if oid in named or self._may_match(changes.get(oid, ()))]
         before = self._before_the_logs([oid for oid in hopeful if oid not in named])
         hopeful = [oid for oid in hopeful if oid not in before]
-        self._patch_ids |= read_patch_ids(self.repo, hopeful)
+        # A commit at a shallow border has every file for its change.
+        self._patch_ids |= read_patch_ids(self.repo, [oid for oid in hopeful if oid not in self.compare.borders])
         for oid in hopeful:
             self._blobs |= {(oid, change.path): change.blob for change in changes.get(oid, ())}
         for oid in asked:
@@ -54,9 +57,27 @@ class Commits:
                 tree, parents, message = parse_commit(self._raw[oid])
                 patch_id = self._patch_ids.get(oid, "") if len(parents) < 2 else ""
                 facts = CommitFacts(oid, tree, parents, message, changes.get(oid, ()), patch_id)
-                self._matches[oid] = match_commit(self.repo, self.logs, facts)
+                self._matches[oid] = match_commit(self.compare, self.logs, facts)
             else:
                 self._matches[oid] = _NOWHERE
+
+    def find(self, facts: CommitFacts) -> Match:
+        """Find a commit whose facts were read already."""
+        self._patch_ids[facts.oid] = facts.patch_id
+        self._blobs |= {(facts.oid, change.path): change.blob for change in facts.paths}
+        return self._matches.setdefault(facts.oid, match_commit(self.compare, self.logs, facts))
+
+    def is_here(self, oid: str) -> bool:
+        """Say whether a commit that was prepared for is in the repository."""
+        return oid in self._raw
+
+    def is_border(self, oid: str) -> bool:
+        """Say whether git was told to forget this commit's parents: what it changed is then not to be had from git."""
+        if oid not in self.compare.borders:
+            return False
+        if oid not in self._raw:
+            self._raw |= read_commit_objects(self.repo, [oid])
+        return oid in self._raw and bool(parse_commit(self._raw[oid])[1])
 
     def match(self, oid: str) -> Match:
         """Return where the commit is in the logs."""

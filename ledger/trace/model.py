@@ -83,7 +83,7 @@ class Asked(TypedDict):
 
 
 class Planned(TypedDict):
-    """One state of the agent's plan: `[{"step", "status"?}]`, or what stands for it."""
+    """One state of the agent's plan: `[{"step", "status"}]`, or what stands for it."""
 
     at: str
     steps: list[dict[str, Any]] | Gone | None

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from ledger.core.text import format_path
 from ledger.repo.gitdir import GitDir
-from ledger.repo.manycommits import list_commits, read_added
+from ledger.repo.manycommits import list_commits
 from ledger.trace.answers import (
     Unknown,
     build_approvals,
@@ -100,7 +100,7 @@ def build_range_trace(repo: GitDir, logs: Logs, revisions: str, verdict: str = "
         for start in range(0, len(oids), _BATCH):
             batch = oids[start : start + _BATCH]
             commits.prepare(batch)
-            for oid, added in read_added(repo, batch).items():
+            for oid, added in attribution.added(batch).items():
                 by_path = count_added(attribution, oid, added)
                 for path, counts in by_path.items():
                     paths.setdefault(path, Counter()).update(counts)
@@ -111,6 +111,8 @@ def build_range_trace(repo: GitDir, logs: Logs, revisions: str, verdict: str = "
     unrecorded = sum(one["match"]["rung"] == "none" for one in found)
     if unrecorded:
         unknown.say(f"{unrecorded} of the {len(found)} commits are in no log here.")
+    for oid in filter(commits.is_border, oids):
+        unknown.say(f"The history is shallow here and ends at {oid[:12]}: of what it added, only what its record lists is counted.")
     for note in dict.fromkeys(note for oid in oids for note in commits.match(oid).notes if "ambiguous" in note):
         unknown.say(note)
     say_why(((line.why, count) for line, count in lines.items()), unknown)

@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
 from ledger.index.rows import parse_key
-from ledger.index.tally import Committed, Done, Span, Wrote, count_entries, count_lines, count_path_commits, list_commits
+from ledger.index.tally import (
+    Committed,
+    Done,
+    Span,
+    Wrote,
+    count_entries,
+    count_left,
+    count_lines,
+    count_path_commits,
+    list_commits,
+)
 from ledger.trace.answers import Unknown
 from ledger.trace.logs import Log, Logs
 from ledger.trace.model import Who
@@ -131,6 +141,7 @@ class _Counting:
         self.lines: Counter[str] = Counter()
         self.decisions: dict[str, Counter[str]] = {"approval.decided": Counter(), "network.decided": Counter()}
         self.commits: Counter[str] = Counter()
+        self.paths_left = 0
 
     def log(self, log: Log, span: Span) -> None:
         done = list(count_entries(log.index, span))
@@ -146,6 +157,7 @@ class _Counting:
         for wrote in count_lines(log.index, span):
             self._wrote(log, wrote, agents, people)
         self.path_commits.update(dict(count_path_commits(log.index, span)))
+        self.paths_left += count_left(log.index, span)
 
     def _person(self, log: Log, session: str) -> str:
         who = principal_of(log, session)
@@ -194,8 +206,9 @@ def build_stats(logs: Logs, span: Span, every: str = "month", verdict: str = "un
     unknown = Unknown()
     counting = _Counting(EVERY[every])
     read = logs.related()
+    counts = _shares(read, span)
     for log in read:
-        counting.log(log, span)
+        counting.log(log, span._replace(elsewhere=frozenset(oid for oid, name in counts.items() if name != log.name)))
     for sentence in logs.missing:
         unknown.say(sentence)
     if counting.commits["without_lines"]:
@@ -203,6 +216,9 @@ def build_stats(logs: Logs, span: Span, every: str = "month", verdict: str = "un
             f"{counting.commits['without_lines']:,} of {counting.commits['recorded']:,} recorded commits list no lines: "
             "whose they are is not counted."
         )
+    if counting.paths_left:
+        paths = "path" if counting.paths_left == 1 else "paths"
+        unknown.say(f"The lines of {counting.paths_left:,} {paths} are not counted: there was no time or room to follow them.")
     if "" in counting.people:
         unknown.say(f"Who asked in {len(counting.people[''].sessions):,} sessions is not on record, or not on this machine.")
     for log in read:
@@ -234,6 +250,18 @@ def build_stats(logs: Logs, span: Span, every: str = "month", verdict: str = "un
         ],
         "unknown": list(unknown),
     }
+
+
+def _shares(logs: Iterable[Log], span: Span) -> dict[str, str]:
+    """Return which log counts each commit that several have recorded: the one that knows most of it, else the first.
+
+    A pull between clones of one person's is one: the second clone may record what the first has.
+    """
+    known: dict[str, dict[str, tuple[bool, bool]]] = {}
+    for log in logs:
+        for commit in list_commits(log.index, span):
+            known.setdefault(commit.oid, {})[log.name] = (bool(commit.session or commit.linked), commit.has_lines)
+    return {oid: max(found, key=lambda name: found[name]) for oid, found in known.items() if len(found) > 1}
 
 
 def _ranked(found: Iterable[Any]) -> list[Any]:

@@ -2,9 +2,10 @@
 
 A session is concerned when the commit was made in one of its calls, or when a changed path is linked to one of its calls. Its
 window runs from its previous commit (exclusive) to the end of the call that made this one; where that commit is the turn's last, to
-the end of the turn, for what an agent does after its last commit belongs to no other. Calls that the paths are linked to belong,
-however old, and so does what is recorded later about a call of the window: who approved it, what the sandbox refused. The newest
-prompt and plan before the commit belong too, even if they are older than the window: one prompt may lead to many commits.
+the end of the turn, for what an agent does after its last commit belongs to no other. Calls that the paths are linked to, or that
+wrote their lines, belong however old, and so does what is recorded later about a call of the window: who approved it, what the
+sandbox refused. The newest prompt and plan before the commit belong too, even if they are older than the window: one prompt may
+lead to many commits.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from ledger.core.entry import Entry
+from ledger.trace.attribution import parse_ranges
 from ledger.trace.logs import Log
 from ledger.trace.recorded import Recorded, is_later, linked_paths
 
@@ -38,10 +40,11 @@ def find_windows(recorded: Iterable[Recorded]) -> list[Window]:
     for item in recorded:
         name = item.log.name
         logs[name] = item.log
-        for session in concerned_sessions(item):
-            sessions.setdefault(name, {})[session] = None
+        sessions.setdefault(name, {}).update(dict.fromkeys(concerned_sessions(item)))
+        for session in _working_sessions(item):
             seqs.setdefault(name, set()).update(_session_seqs(item, session))
         seqs.setdefault(name, set()).update(_linked_seqs(item))
+        seqs[name].update(_line_seqs(item))
         seqs[name].update(_own_call_seqs(item))
         seqs[name].update(_rest_of_turn(item))
     for name, log in logs.items():
@@ -56,14 +59,24 @@ def find_windows(recorded: Iterable[Recorded]) -> list[Window]:
 
 
 def concerned_sessions(item: Recorded) -> list[str]:
-    """Return the session that the commit was made in, and those whose calls its paths are linked to."""
-    found: dict[str, None] = {}
-    if item.entry.session:
-        found[item.entry.session] = None
-    for entry in item.log.entries(_linked_calls(item)):
-        if entry.session:
-            found[entry.session] = None
-    return list(found)
+    """Return the session that the commit was made in, and those whose calls its paths and their lines are linked to."""
+    lines = item.log.entries(line_calls(item), "tool.requested")
+    return list(dict.fromkeys([*_working_sessions(item), *(entry.session for entry in lines if entry.session)]))
+
+
+def _working_sessions(item: Recorded) -> list[str]:
+    """Return the sessions whose work since their commit before led to this one.
+
+    Not those of which it only has lines: they may be old, renamed by a person, and what the session does by now is another thing.
+    """
+    calls = item.log.entries(_linked_calls(item))
+    return list(dict.fromkeys(session for session in (item.entry.session, *(entry.session for entry in calls)) if session))
+
+
+def line_calls(item: Recorded) -> list[int]:
+    """Return the requests of the calls that wrote lines of the commit, as its record says."""
+    spans = (span for path in linked_paths(item) for span in parse_ranges(path.get("lines")))
+    return list(dict.fromkeys(span.call for span in spans if span.call is not None and span.call < item.entry.seq))
 
 
 def _linked_calls(item: Recorded) -> list[int]:
@@ -124,6 +137,19 @@ def _linked_seqs(item: Recorded) -> set[int]:
             start = entry.seq if entry.cause is None else entry.cause
             prompts = item.log.entries(item.log.index.newest(entry.session, "prompt.submitted", start))
             seqs.update({next((prompt.seq for prompt in prompts if is_asked(prompt, item.log)), entry.seq)})
+    return seqs
+
+
+def _line_seqs(item: Recorded) -> set[int]:
+    """Return the calls that wrote the commit's lines, each with the prompt and the bounds before it."""
+    seqs: set[int] = set()
+    for entry in item.log.entries(line_calls(item), "tool.requested"):
+        seqs.add(entry.seq)
+        if entry.session:
+            prompts = item.log.entries(item.log.index.newest(entry.session, "prompt.submitted", entry.seq))
+            asked = next((prompt.seq for prompt in prompts if is_asked(prompt, item.log)), None)
+            seqs.update(() if asked is None else (asked,))
+            seqs |= _bounds_before(item.log, entry.session, entry.seq)
     return seqs
 
 

@@ -39,8 +39,7 @@ _KINDS = (
 
 @dataclass(slots=True)
 class _Session:
-    changes: set[int] = field(default_factory=set)
-    last: int = 0
+    changes: dict[int, int | None] = field(default_factory=dict)  # results that changed files -> their requests
     ended: bool = False
 
 
@@ -52,7 +51,7 @@ class Told:
     rewritten: set[str] = field(default_factory=set)  # commits that others became
     moved_to: set[str] = field(default_factory=set)
     claimed: dict[str, str] = field(default_factory=dict)  # commit -> entry
-    committed: set[tuple[str, int]] = field(default_factory=set)  # (log, seq) of results that a commit is linked to
+    committed: set[tuple[str, int]] = field(default_factory=set)  # (log, seq) of results and requests that a commit is linked to
     sessions: dict[tuple[str, str], _Session] = field(default_factory=dict)
 
     def take(self, log: str, seq: int, entry: dict[str, Any]) -> None:
@@ -61,7 +60,7 @@ class Told:
         if not isinstance(body, dict):
             return
         if kind == "commit.recorded":
-            self._take_commit(log, seq, body, session)
+            self._take_commit(log, seq, body, session, entry.get("cause"))
         elif kind == "commit.rewritten":
             self.rewritten.update(str(item.get("new")) for item in _objects(body.get("rewrites")))
         elif kind == "ref.updated":
@@ -70,15 +69,18 @@ class Told:
             known = self.sessions.setdefault((log, session), _Session())
             known.ended = kind == "session.ended"
             if kind == "tool.finished" and any(item.get("name") == "effects" for item in _objects(entry.get("payloads"))):
-                known.changes.add(seq)
-                known.last = seq
+                cause = entry.get("cause")
+                known.changes[seq] = cause if type(cause) is int else None
 
-    def _take_commit(self, log: str, seq: int, body: dict[str, Any], session: object) -> None:
+    def _take_commit(self, log: str, seq: int, body: dict[str, Any], session: object, cause: object) -> None:
         oid = str(body.get("oid"))
         self.recorded.add(oid)
+        linked = [cause]  # the call that the commit was made in: what it changed, and committed, may be linked to nothing
         for path in _objects(body.get("paths")):
             calls = path.get("calls")
-            self.committed.update((log, call) for call in (calls if isinstance(calls, list) else []) if type(call) is int)
+            linked += calls if isinstance(calls, list) else []
+            linked += [span.get("call") for span in _objects(path.get("lines"))]
+        self.committed.update((log, call) for call in linked if type(call) is int)
         if isinstance(body.get("claims"), dict) and session is None:
             self.claimed[oid] = f"{log}/{seq}"
 
@@ -155,9 +157,9 @@ def _moves(repo: GitDir, told: Told, since: float) -> Iterator[RefMove]:
 
 def _uncommitted(told: Told) -> Iterator[Uncommitted]:
     for (log, session), known in told.sessions.items():
-        committed = sum((log, seq) in told.committed for seq in known.changes)
-        if committed < len(known.changes):
-            yield Uncommitted(session, f"{log}/{known.last}", len(known.changes), committed, known.ended)
+        bare = [seq for seq, cause in known.changes.items() if not {(log, seq), (log, cause)} & told.committed]
+        if bare:
+            yield Uncommitted(session, f"{log}/{max(bare)}", len(known.changes), len(known.changes) - len(bare), known.ended)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

@@ -112,6 +112,8 @@ def test_an_entry_that_is_not_sealed_cannot_be_proven(desk: Desk) -> None:
     assert said.code == 1
     assert "not sealed" in said.err
     assert "ledger seal" in said.err
+    said = desk.run("prove", "99999")
+    assert (said.code, said.out) == (2, "") and "does not exist" in said.err and "ledger seal" not in said.err
 
 
 def test_a_proof_is_checked_without_the_repository(desk: Desk) -> None:
@@ -198,7 +200,7 @@ def test_foreign_commits_on_the_ref_are_passed_over(desk: Desk) -> None:
     junk = desk.sandbox.git("commit-tree", empty, "-p", junk, "-m", "junk", cwd=desk.repo)
     desk.sandbox.git("update-ref", ref, junk, cwd=desk.repo)
     assert desk.run("prove", "2").out.encode() == data
-    assert desk.run("prove", "3").code == 1
+    assert desk.run("prove", "3").code == 2, "there is no such entry"
 
 
 def cosign(data: bytes) -> bytes:

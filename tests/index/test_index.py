@@ -156,3 +156,14 @@ def test_members_of_the_wrong_type_are_left_out(sandbox, tmp_path):
     with JournalReader(str(path)) as reader, open_index(reader, sim.name) as index:
         assert index.old_commits("b") == ["a"]
         assert len(list(index.find(Query()))) == reader.count()
+
+
+def test_rewrites_come_in_the_order_of_the_entrys_own_list(sandbox, tmp_path):
+    """`ledger link` lists the closest commit first; the order of hashes says nothing."""
+    sim = LogSimulator()
+    listed = [{"old": old, "new": "n"} for old in ("c", "a", "b", "c")]
+    sim.append("commit.rewritten", {"how": "link", "rewrites": listed})
+    sim.append("commit.rewritten", {"how": "link", "rewrites": [{"old": "0", "new": "n"}, {"old": "b", "new": "n"}]})
+    with JournalReader(str(write(sim, tmp_path))) as reader, open_index(reader, sim.name) as index:
+        assert index.old_commits("n") == ["c", "a", "b", "0"]
+        assert index.rewrites_to("n") == [(1, "c"), (1, "a"), (1, "b"), (2, "0"), (2, "b")]

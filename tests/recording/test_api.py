@@ -70,6 +70,7 @@ def test_calls_are_tied_together(desk: Desk) -> None:
         decision = recorder.record("approval.decided", **{**call, "body": {"decision": "allowed"}})
         oid = desk.commit("inside", {"a": "1\n"}, LEDGER_SESSION_ID="s1", LEDGER_CALL_ID="c1")
         result = recorder.record("tool.finished", **{**call, "body": {"tool": "Shell", "outcome": "finished"}})
+    assert "basis" not in desk.one("approval.decided").body, "all of it was observed"
     causes = {entry.seq: entry.cause for entry in desk.entries()}
     assert causes[decision.seq] == causes[result.seq] == request.seq
     assert desk.of_commit(oid).call == "c1"

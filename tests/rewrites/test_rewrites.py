@@ -12,9 +12,12 @@ import sys
 import pytest
 from workshop import Workshop
 
+from ledger.core.ed25519 import public_key_of
+from ledger.core.signers import format_signer
+
 
 def rung(shop, ladder, hooks="exact"):
-    """Return what `shop.rung()` should be: `ladder` where nobody saw the commit made."""
+    """Return what a rung, or a link that rests on it, should be: `ladder` where nobody saw the commit made."""
     return ladder if shop.mode == "ladder" else hooks
 
 
@@ -57,7 +60,7 @@ def test_amend_with_more(shop):
     shop.git("add", "-A")
     shop.git("commit", "-q", "--amend", "--no-edit")
     assert shop.rung() == rung(shop, "blobs")
-    assert shop.links() == {"a.py": "exact", "b.py": "none"} and shop.calls() == {"a.py": [call], "b.py": []}
+    assert shop.links() == {"a.py": rung(shop, "inferred"), "b.py": "none"} and shop.calls() == {"a.py": [call], "b.py": []}
 
 
 def test_amend_by_the_agent(shop):
@@ -121,7 +124,7 @@ def test_autosquash(shop):
     shop.rebase("-i", "--autosquash", shop.root, todo="")
     assert shop.git("log", "--format=%s", f"{shop.root}..HEAD").split("\n") == ["Add b", "Add a"]
     assert shop.rung("HEAD~1") == rung(shop, "blobs")
-    assert mend in shop.calls("HEAD~1")["a.py"] and shop.links("HEAD~1") == {"a.py": "exact"}
+    assert mend in shop.calls("HEAD~1")["a.py"] and shop.links("HEAD~1") == {"a.py": rung(shop, "inferred")}
     assert first != mend
 
 
@@ -204,15 +207,18 @@ def test_cherry_pick_without_commit(shop):
 
 
 def test_revert_and_revert_of_it(shop):
-    """A revert is nobody's copy; what reverting it brings back leads to the commit that made that change first."""
+    """A revert is nobody's copy; what reverting it brings back leads to the call that made that change first.
+
+    It is another commit than that one, from which it descends; so where it was not recorded, it is on no rung.
+    """
     old, call = work(shop)
     shop.git("revert", "--no-edit", "HEAD")
     assert shop.rung() == rung(shop, "none")
     assert shop.links() == {"a.py": "none"}
     shop.git("revert", "--no-edit", "HEAD")
-    assert shop.rung() == rung(shop, "patch-id")
+    assert shop.rung() == rung(shop, "none")
     assert shop.calls() == {"a.py": [call]}
-    assert shop.trace()["match"]["recorded_oid"] in (old, shop.head())
+    assert shop.trace()["match"]["recorded_oid"] == rung(shop, None, shop.head()) != old
 
 
 def test_am(shop):
@@ -304,6 +310,26 @@ def test_a_forges_rebase_merge(shop):
     assert "2 of 2 commits linked" in shop.ledger("link", "main..origin/main")
 
 
+def test_linking_changes_no_answer(shop):
+    """What a squash is found as, and whose its lines are, is the same before and after the match was written down."""
+    shop.git("checkout", "-q", "-b", "topic")
+    text = ""
+    for number in range(4):
+        text += f"line {number}\n"
+        work(shop, "a.py", text, f"Add {number}")
+    head = shop.head()
+    diverge(shop)
+    squash = shop.git("commit-tree", shop.git("merge-tree", "--write-tree", "main", "topic"), "-p", "main", "-m", "Topic (#1)")
+    asked = ("match", "changed", "ran")
+    before, blamed = shop.trace(squash), shop.blame("a.py", squash)
+    assert before["match"]["recorded_oid"] == head
+    shop.ledger("link", f"main..{squash}")
+    after = shop.trace(squash)
+    assert after["match"].pop("linked_by")
+    assert [after[name] for name in asked] == [before[name] for name in asked]
+    assert shop.blame("a.py", squash) == blamed and len({call for _, _, call in blamed}) == 4
+
+
 # Whole histories
 
 
@@ -319,6 +345,9 @@ def test_a_filter_that_moves_everything(shop):
     assert found["rung"] == rung(shop, "blobs", "trailer") and found["recorded_oid"] == old
     assert shop.git("ls-tree", "--name-only", "HEAD") == "sub"
     assert shop.called("HEAD~1")[0] == call
+    assert shop.calls("HEAD~1") == {"sub/a.py": [call]} and shop.links("HEAD~1") == {"sub/a.py": "inferred"}
+    assert [(by, link) for by, link, _ in shop.blame("sub/a.py", "HEAD~1")] == [("agent", "inferred")]
+    assert [len(item["lines"]) for item in shop.trace("HEAD~1")["changed"]] == [1]
 
 
 def test_a_filter_that_drops_a_file(shop):
@@ -330,7 +359,7 @@ def test_a_filter_that_drops_a_file(shop):
     shop.git("filter-branch", "-f", "--index-filter", drop, "HEAD", FILTER_BRANCH_SQUELCH_WARNING="1")
     found = shop.trace()["match"]
     assert found["rung"] == rung(shop, "blobs", "trailer") and found["recorded_oid"] == old
-    assert shop.calls() == {"a.py": [call]} and shop.links() == {"a.py": "exact"}
+    assert shop.calls() == {"a.py": [call]} and shop.links() == {"a.py": rung(shop, "inferred")}
 
 
 # Plumbing
@@ -404,3 +433,24 @@ def test_linking_refuses_what_is_no_range_and_can_only_say(sandbox):
     shop.ledger("link", f"{shop.root}..{copy}")
     (entry,) = shop.entries("commit.rewritten")
     assert entry["body"]["rewrites"] == [{"old": old, "new": copy, "rung": "patch-id"}]
+
+
+def test_linking_warns_where_its_words_count_for_nobody(sandbox):
+    """Keys are listed, and not this log's: whoever verifies does not read it, until its key is enrolled and that is committed."""
+    shop = Workshop(sandbox, "ladder")
+    old, _ = work(shop)
+    copies = [shop.git("commit-tree", f"{old}^{{tree}}", "-p", shop.root, "-m", f"copy {number}") for number in range(3)]
+    link = (sys.executable, "-I", "-m", "ledger", "--state", sandbox.state, "link")
+
+    def warned(copy: str) -> bool:
+        done = sandbox.run(*link, f"{shop.root}..{copy}", cwd=shop.path)
+        assert done.returncode == 0 and "1 of 1 commits linked" in done.stdout, done.stderr
+        return "ledger keys enroll" in done.stderr
+
+    assert not warned(copies[0]), "nobody lists keys"
+    shop.write(".ledger/allowed_signers", format_signer("ledger-another", public_key_of(bytes(32))) + "\n")
+    shop.commits("list another's key")
+    assert warned(copies[1])
+    shop.ledger("keys", "enroll")
+    shop.commits("enroll")
+    assert not warned(copies[2])

@@ -85,10 +85,30 @@ def test_a_session_whose_changes_were_never_committed_is_named(shop):
         "committed": 0,
         "ended": False,
     }
-    shop.git("add", "a.py")
+    shop.git("add", "b.py")
     shop.git("commit", "-q", "-m", "half of it")
-    assert [(item["changes"], item["committed"]) for item in covered(shop)["uncommitted"]] == [(2, 1)]
+    first = shop.entries("tool.finished")[0]
+    (session,) = covered(shop)["uncommitted"]
+    assert (session["changes"], session["committed"], session["entry"]) == (2, 1, f"{first['log']}/{first['seq']}")
     shop.commits("the rest")
+    assert covered(shop)["uncommitted"] == []
+
+
+def test_what_a_call_changed_and_committed_itself_is_committed(shop):
+    """A command moves a file and commits it: no result left the path, the commit was made in its call."""
+    shop.write("a.txt", "a\n")
+    shop.commits("a person's")
+    shop.agent_runs(["mv", "a.txt", "b.txt"], ["commit", "-q", "-m", "moved"])
+    assert covered(shop)["uncommitted"] == []
+
+
+def test_a_call_whose_lines_were_committed_under_another_name_is_committed(shop):
+    """A person renames what the agent wrote before committing it: the lines are still the call's."""
+    shop.agent_writes("a.py", "a = 1\nb = 2\n")
+    (shop.path / "a.py").rename(shop.path / "b.py")
+    shop.commits("by another name")
+    (entry,) = shop.entries("commit.recorded")
+    assert any(span.get("call") for path in entry["body"]["paths"] for span in path.get("lines", ()))
     assert covered(shop)["uncommitted"] == []
 
 

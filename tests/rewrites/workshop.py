@@ -26,6 +26,7 @@ from typing import Any
 from ledger.repo.gitdir import find_repository
 from ledger.store.reader import JournalReader
 from ledger.store.state import find_clone, journal_path
+from ledger.trace.blame import build_blame
 from ledger.trace.build import build_trace, resolve_commit
 from ledger.trace.logs import Logs
 from ledger.trace.model import Trace
@@ -146,6 +147,16 @@ class Workshop:
         assert clone is not None and oid is not None
         with Logs(str(self.sandbox.state), clone, repo=repo) as logs:
             return build_trace(repo, logs, oid)
+
+    def blame(self, path: str, revision: str = "HEAD") -> list[tuple[str, str | None, str | None]]:
+        """Return (by, link, the call's entry) of each line of a file of one commit."""
+        repo = find_repository(str(self.path))
+        clone = find_clone(str(self.sandbox.state), repo.common_dir).clone
+        oid = resolve_commit(repo, revision)
+        assert clone is not None and oid is not None
+        with Logs(str(self.sandbox.state), clone, repo=repo) as logs:
+            found = build_blame(repo, logs, oid, path.encode())["lines"]
+        return [(item["by"], item["link"], item["call"]) for item in found for _ in range(item["range"][0], item["range"][1] + 1)]
 
     def rung(self, revision: str = "HEAD") -> str:
         """Return the rung on which a commit is found."""

@@ -11,10 +11,12 @@ from story import Story
 import ledger.repo.git as git_module
 from ledger.index.search import LogIndex
 from ledger.repo.gitdir import find_repository
+from ledger.repo.ranges import list_commits
 from ledger.store.reader import JournalReader
 from ledger.store.state import find_clone
 from ledger.trace.blame import build_blame
 from ledger.trace.build import build_trace
+from ledger.trace.linking import find_links
 from ledger.trace.logs import Logs
 from ledger.trace.range import build_range_trace
 from ledger.trace.session import build_session, find_sessions
@@ -25,6 +27,7 @@ WORKS: dict[str, Work] = {
     "trace of a commit": lambda repo, logs, oid: build_trace(repo, logs, oid),
     "blame of a file": lambda repo, logs, oid: build_blame(repo, logs, oid, b"a.py"),
     "trace of a range": lambda repo, logs, oid: build_range_trace(repo, logs, f"{oid}~1..{oid}"),
+    "links of a history": lambda repo, logs, oid: find_links(repo, logs, list_commits(repo, [oid])),
     "trace of a session": lambda repo, logs, oid: build_session(repo, logs, find_sessions(logs, "mine")[0]),
 }
 
@@ -88,7 +91,7 @@ def cost(story: Story, oid: str, work: Work, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["other sessions", "one long session"])
-@pytest.mark.parametrize("name", [name for name in WORKS if name != "trace of a session"])
+@pytest.mark.parametrize("name", ["trace of a commit", "blame of a file", "trace of a range"])
 def test_an_answer_costs_the_same_in_a_long_log(sandbox, monkeypatch, name, shared):
     """With ten times as much on record before, as many records are read and children started, and the index is not scanned."""
     small, large = (cost(*filled(sandbox, f"r{n}", n, shared=shared), WORKS[name], monkeypatch) for n in (40, 400))
@@ -119,3 +122,26 @@ def test_history_from_before_the_log_starts_no_children_for_each_commit(sandbox,
         costs.append(cost(story, oid, WORKS["blame of a file"], monkeypatch))
     assert costs[0][2] == costs[1][2]
     assert costs[0][0] == costs[1][0]
+
+
+@pytest.mark.parametrize("name", ["blame of a file", "trace of a range", "links of a history"])
+def test_each_further_unrecorded_commit_costs_one_child(sandbox, monkeypatch, name):
+    """Sixty recorded commits touched the path, ten of them on branches of their own: they are held against a commit all at once."""
+    works = {**WORKS, "trace of a range": lambda repo, logs, oid: build_range_trace(repo, logs, oid)}
+    costs = []
+    for count in (20, 40):
+        story = Story(sandbox, f"r{count}")
+        text = ""
+        for number in range(50):
+            text += f"recorded {number}\n"
+            story.commit(f"recorded {number}", {"a.py": text}, trailer=False)
+        for number in range(10):
+            sandbox.git("checkout", "-q", "-b", f"side{number}", "main", cwd=story.repo)
+            story.commit(f"side {number}", {"a.py": text + f"side {number}\n"}, trailer=False)
+        sandbox.git("checkout", "-q", "main", cwd=story.repo)
+        for number in range(count):
+            text += f"unrecorded {number}\n"
+            oid = sandbox.commit(story.repo, f"unrecorded {number}", {"a.py": text})
+        story.write()
+        costs.append(cost(story, oid, works[name], monkeypatch)[2])
+    assert costs[1] - costs[0] <= 20

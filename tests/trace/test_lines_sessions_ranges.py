@@ -135,6 +135,47 @@ def test_a_commit_by_hand_of_what_a_session_left_is_told_apart(story, ledger):
     assert "committed by somebody else" in ledger(story, "trace", "--session", story.session).out
 
 
+def renamed(sandbox: Any) -> tuple[Story, str]:
+    """Return a story in which a person amends and then renames what an agent wrote; records tie lines to its call, and no path."""
+    story = Story(sandbox)
+    story.start()
+    story.add("boundary.declared", {"mode": "workspace-write"})
+    story.ask("write it")
+    call = story.call("Write", {"file_path": "a.py"})
+    wrote = [(1, 2, call, "exact")]
+    old = story.commit("by hand", {"a.py": "one\ntwo\n"}, links={"a.py": call}, lines={"a.py": wrote}, trailer=False)
+    story.ask("and now something else")
+    story.call("Bash", {"command": "make unrelated"})
+    sandbox.git("commit", "-q", "--amend", "-m", "better words", cwd=story.repo)
+    new = sandbox.git("rev-parse", "HEAD", cwd=story.repo)
+    story.log.append("commit.rewritten", {"how": "amend", "rewrites": [{"old": old, "new": new}]}, source="git")
+    story.record(new, lines={"a.py": wrote})
+    sandbox.git("mv", "a.py", "b.py", cwd=story.repo)
+    sandbox.git("commit", "-q", "-m", "rename", cwd=story.repo)
+    story.record(sandbox.git("rev-parse", "HEAD", cwd=story.repo), lines={"b.py": wrote})
+    story.write()
+    return story, f"{story.log.name}/{call.request}"
+
+
+def test_calls_whose_lines_a_commit_has_are_in_every_answer(sandbox, ledger):
+    """After a rename the path is linked to no call; its lines are, so call, prompt, bounds, session and commit are told of it."""
+    story, call = renamed(sandbox)
+    found = ledger(story, "trace", "--json", "HEAD").json
+    lines = [part for path in found["changed"] for part in path["lines"]]
+    assert lines == [{"range": [1, 2], "call": call}]
+    assert [item["entry"] for item in found["ran"]] == [call] and found["ran"][0]["outcome"] == "finished"
+    assert [item["prompt"] for item in found["asked"]] == ["write it"], "what the session does by now is another thing"
+    assert [item["mode"] for item in found["boundary"]] == ["workspace-write"]
+    range_ = ledger(story, "trace", "--json", "HEAD~1..HEAD").json
+    assert range_["commits"][0]["sessions"] == [story.session] and range_["ran"]["count"] == 1
+    session = ledger(story, "trace", "--json", "--session", story.session).json
+    subjects = [(item["commit"] or {"subject": None})["subject"] for item in session["commits"]]
+    assert subjects == ["by hand", "better words", "rename"]
+    assert [item["lines"] for item in session["commits"]] == [2, 2, 2]
+    stats = ledger(story, "stats", "--json").json
+    assert (stats["agents"][0]["commits"], stats["people"][0]["commits"]) == (2, 2), "the amended one and the rename"
+
+
 def test_a_session_must_be_named_so_that_it_is_one(story, ledger):
     """A beginning that fits two sessions lists them, one that fits none says so."""
     said = ledger(story, "trace", "--session", "0")

@@ -68,6 +68,62 @@ def test_an_amended_commit_counts_once(story, capfd):
     assert any("1 of 3 recorded commits list no lines" in sentence for sentence in found["unknown"])
 
 
+@pytest.mark.parametrize(
+    ("how", "basis", "counted"),
+    [
+        ("amend", None, 1),
+        ("rebase", None, 1),
+        ("other", None, 1),
+        ("cherry-pick", None, 2),
+        ("link", "inferred", 2),
+        ("amend", "claimed", 2),
+    ],
+)
+def test_only_what_became_another_commit_is_counted_as_that(sandbox, capfd, how, basis, counted):
+    """What was picked is still there; what a link infers, or somebody claimed, takes no commit out of the count."""
+    story = Story(sandbox)
+    old, new = (story.commit(path, {path: "1\n"}, lines={path: [(1, 1, "human")]}) for path in ("a", "b"))
+    said = {} if basis is None else {"basis": {"rewrites": basis}}
+    rewrites = [{"old": old, "new": new}, {"old": new, "new": new}]
+    story.log.append("commit.rewritten", {"how": how, "rewrites": rewrites, **said}, source="git")
+    story.write()
+    found = stats(story, capfd)
+    assert (found["commits"]["recorded"], found["lines"]["human"], len(found["paths"])) == (counted, counted, counted)
+
+
+def test_a_commit_that_two_logs_recorded_counts_once(sandbox, capfd):
+    """A second clone of one's own saw the commit arrive: the log that knows whose it is counts it."""
+    story = Story(sandbox)
+    oid = story.commit("pulled", {"a.py": "1\n2\n"}, lines={"a.py": [(1, 2, "unknown")]})
+    other = Story(sandbox, "other", roots=[story.root])
+    other.repo = story.repo
+    other.start()
+    call = other.call("Write", {"file_path": "a.py"})
+    other.record(oid, inside=call, links={"a.py": call}, lines={"a.py": [(1, 2, call, "exact")]})
+    other.write()
+    story.write()
+    found = stats(story, capfd)
+    assert len(found["logs"]) == 2 and found["commits"] == {"recorded": 1, "made_in_calls": 1}
+    assert found["lines"] == {"agent": 2, "human": 0, "unknown": 0} and found["agents"][0]["commits"] == 1
+    assert found["paths"] == [{"path": "a.py", "commits": 1, "lines": {"agent": 2, "human": 0, "unknown": 0}}]
+
+
+def test_how_many_paths_lines_are_wanting_is_said(sandbox, capfd):
+    """Of what the hook left, the process that seals told one path later; the other is not counted."""
+    story = Story(sandbox)
+    oid = sandbox.commit(story.repo, "many", {"a.py": "1\n", "b.py": "2\n"})
+    paths = [{"path": name, "status": "A", "blob": name, "link": "none", "calls": []} for name in ("a.py", "b.py")]
+    about = {"oid": oid, "tree": "t", "patch_id": "p", "trailers": []}
+    first = story.log.append("commit.recorded", {**about, "paths": paths[:1], "lines_left": 2, "part": [1, 2]}, source="git")
+    story.log.append("commit.recorded", {**about, "paths": paths[1:], "lines_left": 2, "part": [2, 2]}, source="git")
+    told = {**about, "paths": [{**paths[0], "lines": [{"range": [1, 1], "by": "human"}]}], "via": "later"}
+    story.log.append("commit.recorded", told, source="git", cause=first)
+    story.write()
+    found = stats(story, capfd)
+    assert found["lines"] == {"agent": 0, "human": 1, "unknown": 0}
+    assert any("The lines of 1 path are not counted" in sentence for sentence in found["unknown"])
+
+
 def test_only_the_time_asked_for_is_counted(story, capfd):
     """--since and --until bound what is counted by the time that entries claim; --every divides it."""
     grace = next(seq for seq, record in enumerate(story.log.records()) if b'"session":"grace"' in record)

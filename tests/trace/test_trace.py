@@ -259,7 +259,7 @@ def test_an_equal_tree_is_found_but_an_empty_commit_is_not_its_parent(sandbox):
     assert trace(story)["match"]["rung"] == "none"
     found = trace(story, "HEAD~1")
     assert found["match"] == {"rung": "tree", "recorded_oid": last, "confidence": "weak"}
-    assert {path["path"]: path["link"] for path in found["changed"]} == {"README": "none", "one.py": "none", "two.py": "exact"}
+    assert {path["path"]: path["link"] for path in found["changed"]} == {"README": "none", "one.py": "none", "two.py": "inferred"}
 
 
 def test_a_squash_by_hand_is_the_change_of_its_range(sandbox):
@@ -408,6 +408,27 @@ def test_withheld_erased_and_changed_payloads_are_told_apart(sandbox):
     ]
     assert says(found, "is not what the entry commits to, so it is not shown")
     assert says(found, "erased") and says(found, "not on this machine")
+
+
+def test_what_a_program_recorded_is_not_a_transcripts_word(sandbox):
+    """Facts of any program name their call by its identifiers, and whoever says that a person typed is that program."""
+    story = Story(sandbox)
+    story.start()
+    story.ask("typed, it says", source="cli", actor={"type": "human"})
+    story.add("plan.updated", {}, {"plan": b"# Plan\n\n- one\n"}, source="cli")
+    call = story.call("sh", {"command": "curl x"})
+    story.add("network.decided", {"host": "x", "decision": "denied"}, source="cli", call=call.name)
+    committed(story, "one", "one.py")
+    story.write()
+    found = trace(story)
+    assert says(found, "as the program says that recorded them") and not says(found, "transcript")
+    assert found["planned"][0]["steps"] == [{"step": "# Plan", "status": None}, {"step": "- one", "status": None}]
+    assert found["network"][0]["call"] == f"{story.log.name}/{call.request}" and not says(found, "proxy")
+    story.add("network.decided", {"host": "y", "decision": "denied"}, source="cli", call="unheard of")
+    committed(story, "two", "two.py")
+    story.write()
+    found = trace(story)
+    assert found["network"][0]["call"] is None and says(found, "names was not recorded") and not says(found, "proxy")
 
 
 def test_gaps_and_pauses_in_the_window_are_named(sandbox):
