@@ -10,10 +10,10 @@ import pytest
 
 from ledger.repo.added import read_added
 from ledger.repo.commits import read_commit_and_patch
+from ledger.repo.compare import Comparer
 from ledger.repo.gitdir import find_repository
 from ledger.repo.manycommits import Added, read_patch_ids
 from ledger.repo.manycommits import read_added as read_many
-from ledger.repo.ranges import patch_id_between
 
 _BEFORE = "a\n\n/**\n * d\n */\nfoo\n\n/**\n * d\n */\nbar\n\nx  \n"
 _AFTER = _BEFORE.replace("foo\n", "foo\n\n/**\n * d\n */\nnew\n") + "\ny\n"
@@ -48,7 +48,7 @@ def answers(path: Path, oid: str) -> tuple[Any, ...]:
     here = find_repository(str(path))
     facts, patch = read_commit_and_patch(here, oid)
     assert facts is not None and patch is not None
-    ids = {facts.patch_id, read_patch_ids(here, [oid])[oid], patch_id_between(here, facts.parents[0], oid)}
+    ids = {facts.patch_id, read_patch_ids(here, [oid])[oid], Comparer(here).patch_ids([(facts.parents[0], oid)])[0]}
     return read_added(patch, facts.paths), read_many(here, [oid])[oid], ids
 
 
