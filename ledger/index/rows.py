@@ -71,7 +71,7 @@ def _commit_rows(seq: int, body: dict[str, Any], cause: int | None) -> Iterator[
         yield "commits", {"seq": seq} | {name: _text(body.get(name)) or "" for name in ("oid", "tree", "patch_id")}
         part = body.get("part")
         left = _count(body.get("lines_left"))
-        if left and (not isinstance(part, list) or part[:1] == [1]):  # each part repeats it
+        if left and (not isinstance(part, list) or part[:1] == [1]):  # the first part speaks for all
             yield "lines_left", {"seq": seq, "said_by": seq, "count": left}
     for item in paths:
         path = path_key(item.get("path"))

@@ -7,7 +7,7 @@ where none of them knows better, a recorded commit that left the same blob at an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from ledger.core.text import format_path, parse_path
@@ -18,7 +18,7 @@ from ledger.repo.git import run_git
 from ledger.repo.gitdir import GitDir
 from ledger.repo.manycommits import Added
 from ledger.trace.answers import Unknown
-from ledger.trace.attribution import Attribution
+from ledger.trace.attribution import Attribution, Line
 from ledger.trace.likeness import EMPTY_BLOBS
 from ledger.trace.logs import Log
 from ledger.trace.match import Match
@@ -48,7 +48,9 @@ def build_changed(attribution: Attribution, facts: CommitFacts, unknown: Unknown
     for change in paths:
         added, deleted = counts.get(change.path, (None, None))
         link, calls = links.of(change)
-        wrote = list(lines.of(change))
+        wrote = lines.of(change)
+        if not links.is_told(change):  # the record ties the path to no call, but its lines: a squash or a rename by a person
+            calls = list(dict.fromkeys([*(name for _, line in wrote if (name := _result_of(line)) is not None), *calls]))
         changed.append(
             {
                 "path": format_path(change.path),
@@ -57,7 +59,7 @@ def build_changed(attribution: Attribution, facts: CommitFacts, unknown: Unknown
                 "deleted": deleted,
                 "link": "inferred" if link == "none" and wrote else link,
                 "calls": calls,
-                "lines": wrote,
+                "lines": [part for part, _ in wrote],
             }
         )
     return changed
@@ -88,6 +90,10 @@ class _Links:
             calls = _results(equal)
             best = "inferred" if calls and best == "none" else best
         return best, calls
+
+    def is_told(self, change: PathChange) -> bool:
+        """Say whether the commit's own records tie the path to calls."""
+        return any(_seqs(path.get("calls")) for _, path in self.recorded.get(path_key(format_path(change.path)), []))
 
     def _link(self, path: dict[str, Any], change: PathChange) -> str:
         said = path.get("link")
@@ -123,20 +129,30 @@ class _Lines:
         self.oid = oid
         self._added: list[Added] | None = None
 
-    def of(self, change: PathChange) -> Iterator[LinkedLines]:
-        """Yield the ranges of one path with the call that wrote each."""
+    def of(self, change: PathChange) -> list[tuple[LinkedLines, Line]]:
+        """Return the ranges of one path with the call that wrote each."""
+        found: list[tuple[LinkedLines, Line]] = []
         if change.blob is None or not self.attribution.has_lines(self.oid, change.path):
-            return
+            return found
         own = self.attribution.own_spans(self.oid, change.path)
         spans = self._spans(change.path) if own is None else own
         for first, last, line in self.attribution.ranges(self.oid, change.path, spans):
             if line.by == "agent" and line.basis == "lines" and line.log is not None and line.call is not None:
-                yield {"range": [first, last], "call": line.log.ref(line.call)}
+                found.append(({"range": [first, last], "call": line.log.ref(line.call)}, line))
+        return found
 
     def _spans(self, path: bytes) -> list[tuple[int, int]]:
         if self._added is None:
             self._added = self.attribution.added([self.oid]).get(self.oid, [])
         return [(part.first, part.last) for part in self._added if part.path == path]
+
+
+def _result_of(line: Line) -> str | None:
+    """Return the result of the call that wrote a line, or None where it is not on record."""
+    if line.log is None or line.call is None:
+        return None
+    found = line.log.entries(line.log.index.answers(line.call), "tool.finished")
+    return next((line.log.ref(entry.seq) for entry in found), None)
 
 
 def _seqs(value: Any) -> list[int]:

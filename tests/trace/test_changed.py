@@ -109,6 +109,7 @@ def test_lines_are_those_that_the_commits_own_record_lists(story):
     assert found["match"]["rung"] == "exact"
     names = {1: f"{story.log.name}/{first.request}", 2: f"{story.log.name}/{second.request}"}
     assert listed(paths["a.py"]) == calls == names
+    assert paths["a.py"]["calls"] == [f"{story.log.name}/{call.result}" for call in (first, second)]
     assert paths["a.py"]["link"] == "inferred", "that the content came from there is inferred from what is equal"
 
 
