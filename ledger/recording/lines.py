@@ -147,13 +147,13 @@ def lines_left(
 
 def _can_be_told(snapshots: Snapshots, change: PathChange, gone: list[bytes], rest: Rest) -> bool:
     """Say whether a path can be followed afterwards: of one that nobody saw, only the work tree knew when it came there."""
-    if (
-        rest.new == rest.here == UNKNOWN
-        or snapshots.newest(change.path, 1)
-        or snapshots.find_anywhere(change.blob or "") is not None
-    ):
+    if rest.new == rest.here == UNKNOWN or snapshots.newest(change.path, 1):
         return True
     return change.status == "A" and bool(_moved(snapshots, gone))
+
+
+def _is_gone(snapshots: Snapshots, path: bytes, gone: list[bytes]) -> bool:
+    return path in gone or (snapshots.repo.work_tree is not None and snapshots.state(path).blob is None)
 
 
 def _gone(facts: CommitFacts) -> list[bytes]:
@@ -206,7 +206,8 @@ def _follow(
         return (version if version.own else None), list(map(less_sure, origins)) if came_back else origins
     older = snapshots.newest(path, 4 if rest.made else 8, anywhere=not rest.made)
     elsewhere = None if older else snapshots.find_anywhere(blob)
-    if elsewhere is not None:
+    # Of two files that read alike neither is the other, moved.
+    if elsewhere is not None and (not rest.made or _is_gone(snapshots, elsewhere.path, gone)):
         return None, list(map(less_sure, elsewhere.all_origins(count)))
     moved = _moved(snapshots, gone) if not older and change.status == "A" else []
     older = older or moved
@@ -248,7 +249,7 @@ def _of_unseen(snapshots: Snapshots, path: bytes, blob: str, rest: Rest, until: 
         return NEW
     if time.monotonic() > until:
         return UNKNOWN
-    is_there = snapshots.state(path).blob == blob
+    is_there = snapshots.holds(path, blob)
     if is_there and is_older:
         return HERE
     return NEW if is_there or rest.new != HUMAN else UNKNOWN

@@ -16,7 +16,7 @@ from ledger.core.linediff import split_text
 from ledger.recording.calls import did_run
 from ledger.recording.glance import list_known
 from ledger.recording.origins import HERE, HUMAN, NEW, UNKNOWN, Origin, carry, claim, less_sure, pack, unpack
-from ledger.repo.blobs import TOO_LARGE
+from ledger.repo.blobs import TOO_LARGE, hash_blob
 from ledger.repo.gitdir import GitDir
 from ledger.repo.index import sign_path
 from ledger.repo.snapshots import MAX_TEXT_BYTES, FileState, is_text, read_state
@@ -119,6 +119,13 @@ class Snapshots:
         seen = self.seen(path)
         return seen is not None and self.repo.work_tree is not None and sign_path(self.repo, path) == seen.signature
 
+    def holds(self, path: bytes, blob: str) -> bool:
+        """Say whether what lies at a path is what git has as `blob`, but for line endings."""
+        state = self.state(path)
+        if state.blob == blob or state.text is None or b"\r\n" not in state.text:
+            return state.blob == blob
+        return hash_blob(state.text.replace(b"\r\n", b"\n"), self.object_format) == blob
+
     def stat(self, path: bytes) -> tuple[int, int]:
         """Return a path's size in bytes and when it last changed (`ctime`, in milliseconds); zeros where nothing lies there."""
         try:
@@ -204,8 +211,8 @@ class Snapshots:
             return
         lines = split_text(state.text)
         moved = self.find_anywhere(state.blob) if before is None else None
-        if moved is not None and _is_named(fresh) and self.state(moved.path).blob is not None:
-            moved = None  # two files that read alike, or did: the call wrote this one
+        if moved is not None and self.state(moved.path).blob is not None:
+            moved = None  # two files that read alike, or did: whoever could write this one made it
         if moved is not None:
             origins = moved.origins(len(lines))
             self._put(path, state, origins if _is_named(fresh) else [less_sure(origin) for origin in origins])

@@ -359,3 +359,26 @@ def test_the_input_of_a_call_is_read_as_data(desk: Desk) -> None:
         event = json.loads(json.dumps(desk.before(f"c{number}", "Edit", given)))
         desk.tell(event, desk.after(f"c{number}", "Edit", given), agent="claude-code")
     assert desk.entries("gap.noted") == []
+
+
+def test_two_files_that_read_alike_are_each_its_makers(desk: Desk) -> None:
+    """One content, three hands: none of the files is another one, moved, as long as that one is still there."""
+    shell(desk, "c1", "echo same > one.txt")
+    shell(desk, "c2", "echo same > two.txt")
+    write(desk, "three.txt", "same\n")
+    oid = commit_all(desk)
+    assert told(desk, oid, "one.txt") == {"same": "c1 inferred"}
+    assert told(desk, oid, "two.txt") == {"same": "c2 inferred"}
+    assert told(desk, oid, "three.txt") == {"same": "human"}
+    desk.git("mv", "one.txt", "moved.txt")
+    assert told(desk, commit_all(desk), "moved.txt")["same"] == "c1 inferred"
+
+
+def test_line_endings_hide_no_person(desk: Desk) -> None:
+    """What lies there differs from what is committed by its line endings alone, and a command ran since the last commit."""
+    desk.git("config", "core.autocrlf", "true")
+    (desk.path / "a.txt").write_bytes(BASE.replace("\n", "\r\n").encode())
+    shell(desk, "c1", "true")
+    time.sleep(0.05)
+    (desk.path / "a.txt").write_bytes(BASE.replace("\n", "\r\n").encode() + b"mine\r\n")
+    assert told(desk, commit_all(desk)) == {"mine": "human"}
