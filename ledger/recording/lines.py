@@ -204,7 +204,7 @@ def _follow(
         origins = version.all_origins(count)
         came_back = rest.made and _came_back(snapshots, path, blob)
         return (version if version.own else None), list(map(less_sure, origins)) if came_back else origins
-    older = snapshots.newest(path, 4 if rest.made else 8, anywhere=not rest.made)
+    older = snapshots.newest(path, 4 if rest.made else 16, anywhere=not rest.made)
     elsewhere = None if older else snapshots.find_anywhere(blob)
     # Of two files that read alike neither is the other, moved.
     if elsewhere is not None and (not rest.made or _is_gone(snapshots, elsewhere.path, gone)):
