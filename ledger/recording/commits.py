@@ -17,7 +17,7 @@ from ledger.errors import FormatError
 from ledger.recording.calls import Call, calls_of_session, committing_calls, dead_calls, find_call, link_path, writing_calls
 from ledger.recording.claims import Claims
 from ledger.recording.heads import Making, note_head, seen_head
-from ledger.recording.lines import LINES_MS, Left, how_made, judge_rest, lines_of_commit, note_committed
+from ledger.recording.lines import LINES_MS, Left, how_made, judge_rest, lines_of_commit, note_committed, note_left
 from ledger.recording.snapshots import Snapshots
 from ledger.recording.writer import Writer
 from ledger.repo.added import Ranges, read_added
@@ -85,8 +85,6 @@ def record_commit(writer: Writer, repo: GitDir, oid: str, making: Making) -> int
     assert first is not None
     journal.run("INSERT INTO commits VALUES (?, ?)", (oid, first))
     if left is not None:
-        from ledger.recording.later import note_left  # mostly there is time enough
-
         note_left(journal, repo, first, oid, left)
     if making.claims.session:
         from ledger.recording.silence import notice_silence  # not every commit is an agent's

@@ -15,7 +15,7 @@ from typing import Any
 from ledger.core.text import parse_path
 from ledger.errors import FormatError
 from ledger.recording.commits import GIT, link_by_lines, split_paths
-from ledger.recording.lines import Left, Rest, lines_left
+from ledger.recording.lines import Rest, lines_left
 from ledger.recording.origins import Origin
 from ledger.recording.snapshots import Snapshots
 from ledger.recording.writer import Writer, now_ms
@@ -23,13 +23,6 @@ from ledger.repo.added import read_added
 from ledger.repo.commits import read_commit_and_patch
 from ledger.repo.gitdir import GitDir
 from ledger.store.journal import Journal
-
-
-def note_left(journal: Journal, repo: GitDir, seq: int, oid: str, left: Left) -> None:
-    """Note that lines of the commit `oid`, whose entry is `seq`, are still to be followed."""
-    # Which commit was amended is not known any more when the lines are followed.
-    rest = json.dumps([left.rest.new, left.rest.here, left.rest.made and "commit"])
-    journal.run("INSERT INTO unfollowed VALUES (?, ?, ?, ?, ?, 0)", (seq, oid, repo.git_dir, left.newest, rest))
 
 
 def has_left(journal: Journal) -> bool:

@@ -6,6 +6,7 @@ open that could write, and every earlier look was whole. In a call, it is that c
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -43,6 +44,13 @@ class Left(NamedTuple):
 
     rest: Rest
     newest: int
+
+
+def note_left(journal: Journal, repo: GitDir, seq: int, oid: str, left: Left) -> None:
+    """Note that lines of the commit `oid`, whose entry is `seq`, are still to be followed (ledger.recording.later does)."""
+    # Which commit was amended is not known any more when the lines are followed.
+    rest = json.dumps([left.rest.new, left.rest.here, left.rest.made and "commit"])
+    journal.run("INSERT INTO unfollowed VALUES (?, ?, ?, ?, ?, 0)", (seq, oid, repo.git_dir, left.newest, rest))
 
 
 def judge_rest(journal: Journal, repo: GitDir, call: Call | None, others: Sequence[Call], made: str) -> Rest:
