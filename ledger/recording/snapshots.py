@@ -100,7 +100,9 @@ class Snapshots:
     # Looking
 
     def state(self, path: bytes) -> FileState:
-        """Return what lies at a path now."""
+        """Return what lies at a path now; nothing where the work tree is not to be looked at."""
+        if self.repo.work_tree is None:
+            return FileState(None, 0, None, "", 0)  # or the path would be one below whatever folder this process is in
         return read_state(self.repo, path, self.object_format)
 
     def seen(self, path: bytes) -> Seen | None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +130,19 @@ def test_what_happened_since_the_commit_has_no_say(desk: Desk) -> None:
         pass
     assert whose(desk, oid, "a.txt") == {"agent's": "c1 exact", "mine": "human"}
     desk.check()
+
+
+def test_no_file_is_looked_at_afterwards(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the work tree's, nor one of that name below the folder in which the process happens to be."""
+    patch(desk, "c1", "a.txt", "one")
+    append(desk, "a.txt", "mine")
+    oid = commit(desk)
+    decoy = tmp_path / "decoy"
+    decoy.mkdir()
+    for folder in (decoy, desk.path):
+        (folder / "a.txt").write_text(BASE + "one\none\n")  # lines that are there twice cannot be told apart
+    monkeypatch.chdir(decoy)
+    assert follow(desk) and whose(desk, oid, "a.txt") == {"one": "c1 exact", "mine": "human"}
 
 
 def test_an_open_call_at_the_commit_is_remembered(desk: Desk) -> None:
