@@ -145,8 +145,10 @@ def _bears_out(repo: GitDir, how: str, rewrites: Sequence[Mapping[str, str]]) ->
     if how == "amend":
         made = {(move.old, move.new) for move in moves if move.action == "commit (amend)"}
         return all((rewrite["old"], rewrite["new"]) in made for rewrite in rewrites)
-    rebased = [at for at, move in enumerate(moves) if move.action.startswith("rebase")]
-    here = {move.new for move in moves[rebased[0] :]} if rebased else set()
+    # The last rebase, or `pull --rebase`, from its start to its end: what was committed since, it did not make.
+    start = max((at for at, move in enumerate(moves) if "(start)" in move.action), default=len(moves))
+    end = next((at for at, move in enumerate(moves) if at > start and "(finish)" in move.action), len(moves))
+    here = {move.new for move in moves[start : end + 1]}
     return all(rewrite["new"] in here for rewrite in rewrites)
 
 

@@ -326,12 +326,19 @@ def test_a_commit_that_is_pulled_is_no_calls(desk: Desk, sandbox: Sandbox) -> No
 @pytest.mark.parametrize("how", ["amend", "rebase"])
 def test_a_rewrite_that_the_reflog_does_not_tell_of_is_a_claim(desk: Desk, how: str) -> None:
     """Anybody can run the hook and name two commits."""
+    desk.git("checkout", "-q", "-b", "side")
+    desk.commit("on the side", {"side.txt": "side\n"})
+    desk.git("checkout", "-q", "-")
+    desk.commit("on main", {"main.txt": "main\n"})
+    desk.git("rebase", "-q", "main", "side")
+    (real,) = desk.entries("commit.rewritten")
+    assert "basis" not in real.body  # that one the reflog does tell of
     patch(desk, "c1", "a.txt", BASE + "its\n")
     old = commit_all(desk)
     write(desk, "a.txt", BASE + "its\nmine\n")
     new = commit_all(desk)
     desk.hook(f"{old} {new}\n".encode(), "git", "post-rewrite", how)
-    (entry,) = desk.entries("commit.rewritten")
+    (_, entry) = desk.entries("commit.rewritten")
     assert entry.body["basis"] == {"rewrites": "claimed"}
 
 
