@@ -43,7 +43,7 @@ def path_inside(work_tree: str, cwd: str | None, path: str) -> bytes | None:
 
     Links on the way are followed, the last part is not: git records the link itself.
     """
-    whole = os.path.join(cwd or work_tree, path).rstrip(os.sep)
+    whole = os.path.join(cwd or work_tree, path).rstrip(os.sep) or os.sep
     if "\0" in whole:
         return None
     folder, name = os.path.split(whole)
